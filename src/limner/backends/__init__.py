@@ -1,0 +1,24 @@
+"""The seam behind which everything that makes pictures fits.
+
+Owns the Backend protocol alone; the local engine, hosted wires and the test fake live in sibling modules.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from limner.core import Event, Request
+
+
+class Backend(Protocol):
+    """Something that turns a resolved Request into pictures."""
+
+    def generate(self, request: Request) -> AsyncIterator[Event]:
+        """Yield Progress and Preview events, then exactly one Finished.
+
+        Closing the iterator (``aclose``) cancels the work. Raises LimnerError; any other exception is a bug.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Stop accepting, cancel what runs and free devices and threads."""
+        ...

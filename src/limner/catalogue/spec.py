@@ -1,0 +1,86 @@
+"""What the catalogue says about a model: immutable values read from data files.
+
+Owns the shapes only; reading the files is `load`, applying the rules is `resolve`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from limner.core import Operation, ParamValue, Size
+
+ParamType = Literal["integer", "number", "string", "boolean", "enum", "loras"]
+
+
+@dataclass(frozen=True, slots=True)
+class ParamSpec:
+    """One parameter of one model.
+
+    ``minimum`` and ``maximum`` are inclusive; for strings they bound the length. ``forced`` is the value that is used
+    whatever was asked; ``ignored`` says why the parameter is taken and has no effect; both answer with a warning.
+    ``ignored_when`` names a request field or parameter whose presence makes this one ineffective. ``operations``
+    limits the parameter to those operations (empty = all). ``argument`` is the pipeline argument it becomes.
+    """
+
+    name: str
+    type: ParamType
+    description: str
+    default: ParamValue = None
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] = ()
+    required: bool = False
+    forced: ParamValue = None
+    ignored: str | None = None
+    ignored_when: str | None = None
+    operations: frozenset[Operation] = frozenset()
+    argument: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SizeRules:
+    """Which sizes a model draws. Sides are multiples of ``multiple``; sizes asked for are snapped to it with a
+    warning. ``choices`` non-empty means only those. ``edit_pixels`` is the area that an edit without a size gets, at
+    the first input's aspect ratio."""
+
+    default: Size
+    multiple: int
+    min_side_px: int
+    max_side_px: int
+    max_pixels: int
+    choices: tuple[Size, ...] = ()
+    edit_pixels: int = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to run a model: a backend's name and what that backend calls the model.
+
+    ``pipelines`` maps an operation to a diffusers pipeline class name; ``arguments`` are pipeline arguments that are
+    always passed.
+    """
+
+    backend: str
+    source: str
+    pipelines: Mapping[Operation, str] = field(default_factory=dict)
+    arguments: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """Everything the server knows about a model before it runs it."""
+
+    id: str
+    family: str
+    title: str
+    operations: frozenset[Operation]
+    sizes: SizeRules
+    params: Mapping[str, ParamSpec]
+    routes: tuple[Route, ...]
+    aliases: tuple[str, ...] = ()
+    max_images: int = 0
+    max_n: int = 10
+    max_prompt_chars: int = 32_000
+    licence: str | None = None
+    notes: tuple[str, ...] = field(default=())
