@@ -4,12 +4,18 @@ Owns names, types, defaults and bounds of every setting, and reading them from a
 A key that is not known is an error that suggests the nearest one.
 """
 
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import platformdirs
-from pydantic import Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from limner.errors import InvalidRequest
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -54,18 +60,53 @@ class Settings(BaseSettings):
     lanes: int = Field(0, ge=0, le=256, description="Executors on a CPU; 0 means one per core.")
     max_batch: int = Field(8, ge=1, le=256, description="Most samples merged into one forward pass.")
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Command line over environment over file: the file's values arrive below the environment's."""
-        return init_settings, env_settings, _file_source(settings_cls, init_settings)
+
+ENV_PREFIX = "LIMNER_"
+CLIENT_VARIABLES = frozenset({"LIMNER_SERVER", "LIMNER_API_KEY"})  # read by the command line, not by the server
 
 
-def _file_source(settings_cls: type[BaseSettings], init: PydanticBaseSettingsSource) -> PydanticBaseSettingsSource:
-    raise NotImplementedError
+def load_settings(config: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
+    """Read the settings: ``overrides`` (None values count as absent) over the environment over the file's values.
+
+    Raises InvalidRequest naming the file or variable, the key, the value and what is allowed.
+    """
+    _refuse_unknown(
+        (name.removeprefix(ENV_PREFIX).lower() for name in os.environ if _is_setting_variable(name)), "the environment"
+    )
+    values = {} if config is None else _read_file(config)
+    chosen = {key: value for key, value in (overrides or {}).items() if value is not None}
+    in_environment = {name.removeprefix(ENV_PREFIX).lower() for name in os.environ if _is_setting_variable(name)}
+    from_file = {key: value for key, value in values.items() if key not in in_environment}
+    try:
+        return Settings(**{**from_file, **chosen})
+    except ValidationError as error:
+        raise InvalidRequest(_explain(error)) from error
+
+
+def _is_setting_variable(name: str) -> bool:
+    return name.startswith(ENV_PREFIX) and name not in CLIENT_VARIABLES
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidRequest(f"cannot read the configuration file {path}: {error.strerror}", param="config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{path} is not valid TOML: {error}", param="config") from error
+    _refuse_unknown(values, str(path))
+    return values
+
+
+def _refuse_unknown(keys: Iterable[str], where: str) -> None:
+    known = list(Settings.model_fields)
+    for key in keys:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known settings: {', '.join(known)}"
+            raise InvalidRequest(f"unknown setting {key!r} in {where}{hint}", param=key)
+
+
+def _explain(error: ValidationError) -> str:
+    lines = (f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e.get('input')!r})" for e in error.errors())
+    return "invalid settings: " + "; ".join(lines)

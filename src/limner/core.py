@@ -160,10 +160,19 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodedPicture:
+    """A finished picture as a file, from a backend that delivers files; ``data`` is of ``format``."""
+
+    format: ImageFormat
+    size: Size
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The job's pictures in seed order; ``model_revision`` names the weights that drew them; timings in seconds."""
 
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Picture | EncodedPicture, ...]
     model_revision: str | None = None
     timings_s: Mapping[str, float] = field(default_factory=dict)
 

@@ -3,7 +3,7 @@
 Owns the Backend protocol alone; the local engine, hosted wires and the test fake live in sibling modules.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from limner.core import Event, Request
@@ -12,10 +12,10 @@ from limner.core import Event, Request
 class Backend(Protocol):
     """Something that turns a resolved Request into pictures."""
 
-    def generate(self, request: Request) -> AsyncIterator[Event]:
+    def generate(self, request: Request) -> AsyncGenerator[Event, None]:
         """Yield Progress and Preview events, then exactly one Finished.
 
-        Closing the iterator (``aclose``) cancels the work. Raises LimnerError; any other exception is a bug.
+        Closing the generator (``aclose``) cancels the work. Raises LimnerError; any other exception is a bug.
         """
         ...
 

@@ -1,0 +1,80 @@
+# limner's commands for a checkout. Every target sets up what it needs first; nothing but make and Python is required.
+#
+#   make serve    set up, then serve the embedded model      make serve ARGS="--port 9000 some/model"
+#   make test     linters, types and the quick tests         make test ARGS="-k cli"
+#   make help     the rest
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+# The environment remembers the checkout it belongs to: a copied or moved one is set up again.
+HOME_OF_VENV := $(shell cat $(VENV)/.checkout 2>/dev/null)
+ifneq ($(HOME_OF_VENV),$(CURDIR))
+STALE := stale
+endif
+
+RUN_STAMP := $(VENV)/.set-up-run
+DEV_STAMP := $(VENV)/.set-up-dev
+SET_UP := scripts/setup.py pyproject.toml requirements/run.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup dev-setup serve test test-heavy check format bench train eval docs lock clean stale
+
+help: ## say what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do \
+		printf '%-18s %s\n' "$$name" "$$text"; done
+
+setup: $(RUN_STAMP) ## create .venv and install what limner runs on
+
+dev-setup: $(DEV_STAMP) ## the same, with what the tests need
+
+$(RUN_STAMP): $(SET_UP) $(STALE)
+	@$(call set-up,)
+	@touch $@
+
+$(DEV_STAMP): $(SET_UP) requirements/dev.txt $(STALE)
+	@$(call set-up,--dev)
+	@touch $@ $(RUN_STAMP)
+
+define set-up
+command -v $(PYTHON) >/dev/null || { echo "set-up: no $(PYTHON) here; install Python 3.11 or newer" >&2; exit 1; }; \
+$(PYTHON) scripts/setup.py $(1) --venv $(VENV) && printf '%s' '$(CURDIR)' > $(VENV)/.checkout
+endef
+
+serve: $(RUN_STAMP) ## serve the embedded model on 127.0.0.1:8000
+	@$(BIN)/limner serve $(ARGS)
+
+check: $(DEV_STAMP) ## linters and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check ## every check: linters, types, tests
+	$(BIN)/python -m pytest -m "not heavy" $(ARGS)
+
+test-heavy: $(DEV_STAMP) ## the tests that need minutes or much memory
+	$(BIN)/python -m pytest -m heavy $(ARGS)
+
+format: $(DEV_STAMP) ## let ruff format and fix what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DEV_STAMP) ## measure
+	$(BIN)/python -m benchmarks $(ARGS)
+
+train: $(RUN_STAMP) ## train the embedded models anew
+	$(BIN)/python -m training all $(ARGS)
+
+eval: $(RUN_STAMP) ## measure what the embedded models can do
+	$(BIN)/python -m training eval $(ARGS)
+
+docs: $(DEV_STAMP) ## write the generated parts of the documentation
+	$(BIN)/python scripts/docs.py
+
+lock: $(DEV_STAMP) ## resolve pyproject's ranges anew and write requirements/
+	$(BIN)/python scripts/lock.py
+
+clean: ## remove the environment and what the tools left
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

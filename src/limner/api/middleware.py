@@ -1,0 +1,88 @@
+"""What happens to every HTTP exchange, whatever its dialect: an id, a body limit and a last resort for errors.
+
+Plain ASGI, so that bodies stream and disconnects arrive.
+"""
+
+import logging
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from limner.api.envelope import error_response
+from limner.errors import InternalError, LimnerError, TooLarge
+
+logger = logging.getLogger(__name__)
+
+
+class Exchange:
+    """Gives each request an id (``X-Request-Id``, taken over from the client if it is sane), bounds its body to
+    ``max_body_bytes`` and turns what no handler caught into a 500 that names the id."""
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        error: LimnerError
+        try:
+            self._refuse_declared(headers)
+            await self._app(scope, _Bounded(receive, self._max_body_bytes), send_with_id)
+            return
+        except LimnerError as raised:
+            error = raised
+        except Exception:  # the exchange's root: the client must get an answer and the log the reason
+            logger.exception("request %s failed", request_id)
+            error = InternalError(f"internal error; the server's log has the reason under {request_id}")
+        if started:
+            raise error
+        await error_response(error)(scope, receive, send_with_id)
+
+    def _refuse_declared(self, headers: Headers) -> None:
+        declared = headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > self._max_body_bytes:
+            raise _too_large(self._max_body_bytes)
+
+
+class _Bounded:
+    """A ``receive`` that counts body bytes; chunked bodies declare no length."""
+
+    def __init__(self, receive: Receive, limit_bytes: int) -> None:
+        self._receive = receive
+        self._limit_bytes = limit_bytes
+        self._seen_bytes = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._seen_bytes += len(message.get("body", b""))
+            if self._seen_bytes > self._limit_bytes:
+                raise _too_large(self._limit_bytes)
+        return message
+
+
+def _too_large(limit_bytes: int) -> TooLarge:
+    return TooLarge(f"the request body is larger than {limit_bytes} bytes, the most this server takes")
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get("x-request-id", "")
+    if 0 < len(given) <= 128 and all(c.isalnum() or c in "-_." for c in given) and given.isascii():
+        return given
+    return f"req_{uuid.uuid4().hex}"

@@ -1,0 +1,43 @@
+"""Draws pictures on this machine: unmodified diffusers pipelines, batched at every denoising step.
+
+Owns models, devices and threads; knows no HTTP, no catalogue and no asyncio. The values below are light; `Engine`
+brings torch along and is imported on first use.
+"""
+
+from typing import TYPE_CHECKING
+
+from limner.engine.sample import (
+    Cancelled,
+    EngineSettings,
+    Listener,
+    LoadedModel,
+    ModelSource,
+    Result,
+    Sample,
+    Ticket,
+    Timings,
+)
+
+if TYPE_CHECKING:
+    from limner.engine.engine import Engine
+
+__all__ = [
+    "Cancelled",
+    "Engine",
+    "EngineSettings",
+    "Listener",
+    "LoadedModel",
+    "ModelSource",
+    "Result",
+    "Sample",
+    "Ticket",
+    "Timings",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "Engine":
+        from limner.engine.engine import Engine
+
+        return Engine
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

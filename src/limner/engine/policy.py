@@ -1,0 +1,104 @@
+"""Who goes next: shortest remaining work first, with ageing, fair across owners.
+
+Plain values and arithmetic; knows no torch, no threads and no models, and is tested from tables.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One thing that could run now.
+
+    ``key`` groups what may run together; ``remaining`` is work left in any one unit (steps x pixels); ``waited_s``
+    counts since it last got the device.
+    """
+
+    key: Hashable
+    owner: str
+    remaining: float
+    waited_s: float
+
+
+class Shares:
+    """Device time per owner, for fairness between owners and not between samples.
+
+    An owner that was away comes back level with the least-served one present, so that idling saves up nothing.
+    """
+
+    def __init__(self, quantum_s: float = 2.0) -> None:
+        self._quantum_s = quantum_s
+        self._served_s: dict[str, float] = {}
+
+    def present(self, owners: Sequence[str]) -> None:
+        """Tell which owners have work now; the others are forgotten."""
+        known = [self._served_s[owner] for owner in owners if owner in self._served_s]
+        floor = min(known, default=0.0)
+        self._served_s = {owner: self._served_s.get(owner, floor) for owner in owners}
+
+    def charge(self, owner: str, device_s: float) -> None:
+        """``owner`` used ``device_s`` seconds of a device."""
+        self._served_s[owner] = self._served_s.get(owner, 0.0) + device_s
+
+    def debt(self, owner: str) -> int:
+        """Quanta served beyond the least-served owner. Whole quanta, so that small differences split no batch."""
+        floor = min(self._served_s.values(), default=0.0)
+        return int((self._served_s.get(owner, floor) - floor) / self._quantum_s)
+
+
+def order(waiting: Sequence[Waiting], shares: Shares, age_limit_s: float) -> list[int]:
+    """Indices, first to run first: whatever waited beyond ``age_limit_s`` (longest first), then the least-served
+    owner's, then the least work remaining; ties keep the order given."""
+
+    def rank(i: int) -> tuple[float, int, float]:
+        w = waiting[i]
+        if w.waited_s > age_limit_s:
+            return (-w.waited_s, 0, 0.0)
+        return (0.0, shares.debt(w.owner), w.remaining)
+
+    return sorted(range(len(waiting)), key=rank)
+
+
+def choose(waiting: Sequence[Waiting], shares: Shares, *, limit: int, age_limit_s: float = 10.0) -> list[int]:
+    """Indices of the next batch: the first in order and, up to ``limit``, those that can run along with it."""
+    ranked = order(waiting, shares, age_limit_s)
+    if not ranked:
+        return []
+    key = waiting[ranked[0]].key
+    return [i for i in ranked if waiting[i].key == key][: max(1, limit)]
+
+
+class BatchCurve:
+    """Measured seconds of one forward by batch size, t(B), and the largest batch worth making.
+
+    A batch is worth its size if it raises samples per second by ``gain`` over the best smaller one; otherwise a smaller
+    batch gives the same throughput with less waiting. Sizes are tried in doubling order, so the curve fills itself.
+    Per-size times are exponential means, so that a passing disturbance is forgotten.
+    """
+
+    def __init__(self, gain: float = 1.05, weight: float = 0.25, trials: int = 3) -> None:
+        self._gain, self._weight, self._trials = gain, weight, trials
+        self._mean_s: dict[int, float] = {}
+        self._count: dict[int, int] = {}
+
+    def observe(self, size: int, seconds: float) -> None:
+        """A forward of ``size`` samples took ``seconds``. The first of a size only warms up and is not counted."""
+        count = self._count[size] = self._count.get(size, 0) + 1
+        if count == 1:
+            return
+        mean_s = self._mean_s.get(size, seconds)
+        self._mean_s[size] = mean_s + self._weight * (seconds - mean_s)
+
+    def limit(self, most: int) -> int:
+        """The batch size to allow now, 1..``most``."""
+        best, best_rate, size = 1, 0.0, 1
+        while size <= most:
+            if self._count.get(size, 0) <= self._trials:
+                return size
+            rate = size / self._mean_s[size]
+            if rate < best_rate * self._gain:
+                return best
+            best, best_rate = size, rate
+            size = size * 2 if size * 2 <= most or size == most else most
+        return best

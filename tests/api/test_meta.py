@@ -1,0 +1,65 @@
+"""/health, /v1/models and refusals under load."""
+
+import asyncio
+
+import httpx2
+from fastapi import FastAPI
+
+from limner.api.app import create_app
+from limner.config import Settings
+from tests.fakes import FakeBackend, opener
+
+URL = "/v1/images/generations"
+
+
+def client_of(app: FastAPI) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://limner.test")
+
+
+async def test_health_is_200_when_ready(client: httpx2.AsyncClient) -> None:
+    reply = await client.get("/health")
+    assert reply.status_code == 200
+    assert {"status": "ok", "model": "sketch", "ready": True}.items() <= reply.json().items()
+
+
+async def test_health_and_work_are_503_while_loading(settings: Settings, backend: FakeBackend) -> None:
+    app = create_app(settings, opener(backend, loading=True))
+    async with client_of(app) as client:
+        assert (await client.get("/health")).status_code == 503  # not even started
+        async with app.router.lifespan_context(app):
+            assert (await client.get("/health")).json()["status"] == "loading"
+            reply = await client.post(URL, json={"prompt": "x"})
+            assert reply.status_code == 503
+            assert int(reply.headers["retry-after"]) >= 1
+
+
+async def test_models_publish_their_parameters(client: httpx2.AsyncClient) -> None:
+    listed = (await client.get("/v1/models")).json()
+    assert listed["object"] == "list"
+    ids = [entry["id"] for entry in listed["data"]]
+    assert ids == ["sketch", "Tongyi-MAI/Z-Image-Turbo", "Qwen/Qwen-Image"]
+    for entry in listed["data"]:
+        assert entry["object"] == "model"
+        assert "num_inference_steps" in entry["parameters"]
+        assert (await client.get(f"/v1/models/{entry['id']}")).json() == entry
+    assert (await client.get("/v1/models/nothing")).status_code == 404
+
+
+async def test_a_full_queue_is_a_429_with_retry_after(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
+    backend.delay_s = 0.05
+    replies = await asyncio.gather(*(client.post(URL, json={"prompt": "x"}) for _ in range(12)))
+    statuses = sorted(reply.status_code for reply in replies)
+    assert set(statuses) == {200, 429}
+    assert statuses.count(200) == 4  # the settings' queue_limit
+    for reply in replies:
+        if reply.status_code == 429:
+            assert int(reply.headers["retry-after"]) >= 1
+            assert reply.json()["error"]["code"] == "queue_full"
+    assert (await client.post(URL, json={"prompt": "x"})).status_code == 200
+
+
+async def test_the_openapi_document_names_the_routes_and_fields(client: httpx2.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    assert {URL, "/v1/images/edits", "/v1/models", "/health"} <= set(document["paths"])
+    body = document["paths"][URL]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert {"prompt", "n", "size", "seed", "timeout", "lora", "extra_body"} <= set(body["properties"])

@@ -1,0 +1,46 @@
+"""stream=true on the Images routes."""
+
+from typing import Any
+
+import httpx2
+import orjson
+
+from limner.errors import UpstreamFailed
+from tests.fakes import FakeBackend
+
+URL = "/v1/images/generations"
+
+
+def events(text: str) -> list[tuple[str, dict[str, Any]]]:
+    blocks = [block.split("\n") for block in text.strip().split("\n\n") if not block.startswith(":")]
+    return [(lines[0].removeprefix("event: "), orjson.loads(lines[1].removeprefix("data: "))) for lines in blocks]
+
+
+async def test_partial_pictures_then_completed_with_usage(client: httpx2.AsyncClient) -> None:
+    body = {"prompt": "a red circle", "stream": True, "partial_images": 2, "seed": 1}
+    reply = await client.post(URL, json=body)
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    seen = events(reply.text)
+    assert [name for name, _ in seen] == ["image_generation.partial_image"] * 2 + ["image_generation.completed"]
+    assert [event["partial_image_index"] for _, event in seen[:2]] == [0, 1]
+    last = seen[-1][1]
+    assert last["type"] == "image_generation.completed"
+    assert {"b64_json", "created_at", "size", "quality", "background", "output_format", "usage"} <= set(last)
+    assert last["limner"]["effective"]["seed"] == 1
+
+
+async def test_one_completed_event_a_picture(client: httpx2.AsyncClient) -> None:
+    seen = events((await client.post(URL, json={"prompt": "x", "stream": True, "n": 3})).text)
+    assert [event["image_index"] for _, event in seen] == [0, 1, 2]
+    assert ["limner" in event for _, event in seen] == [False, False, True]
+
+
+async def test_an_error_in_the_middle_is_the_last_event(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
+    backend.error = UpstreamFailed("it broke")
+    seen = events((await client.post(URL, json={"prompt": "x", "stream": True})).text)
+    assert [name for name, _ in seen] == ["error"]
+    assert seen[0][1]["error"]["message"] == "it broke"
+
+
+async def test_an_error_before_the_stream_is_an_ordinary_reply(client: httpx2.AsyncClient) -> None:
+    assert (await client.post(URL, json={"prompt": "x", "stream": True, "n": 11})).status_code == 400

@@ -1,0 +1,80 @@
+"""Stand-ins behind the real seams: a Backend that draws flat colours, and a service around it."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+
+from limner.catalogue import Catalogue
+from limner.catalogue.resolve import Policy
+from limner.config import Settings
+from limner.core import Event, Finished, Picture, Preview, Progress, Request, Size
+from limner.roster import Roster, ServedModel
+from limner.service import Service
+
+
+def flat(size: Size, seed: int) -> Picture:
+    """A picture of one colour that depends on the seed alone."""
+    rng = random.Random(seed)
+    return Picture("RGB", size, bytes(rng.randrange(256) for _ in range(3)) * size.pixels)
+
+
+@dataclass
+class FakeBackend:
+    """Draws at once, or after ``delay_s`` a step; ``error`` is raised instead of finishing."""
+
+    delay_s: float = 0.0
+    error: Exception | None = None
+    requests: list[Request] = field(default_factory=list)
+    cancelled: int = 0
+    closed: bool = False
+
+    async def generate(self, request: Request) -> AsyncGenerator[Event, None]:
+        self.requests.append(request)
+        assert request.size is not None
+        assert request.seed is not None
+        steps = request.params.get("num_inference_steps")
+        assert isinstance(steps, int)
+        total = steps * request.n
+        try:
+            for step in range(1, total + 1):
+                await asyncio.sleep(self.delay_s)
+                yield Progress(step, total)
+            if self.error is not None:
+                raise self.error
+            for image in range(request.n):
+                for preview in range(request.previews):
+                    yield Preview(image, preview, flat(request.size, request.seed + image))
+            pictures = tuple(flat(request.size, request.seed + i) for i in range(request.n))
+            yield Finished(pictures, "fake-revision", {"total": 0.0})
+        except (GeneratorExit, asyncio.CancelledError):
+            self.cancelled += 1
+            raise
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def opener(
+    backend: FakeBackend, *names: str, loading: bool = False
+) -> Callable[[Settings], AbstractAsyncContextManager[Service]]:
+    """An ``open_service`` whose models (by default ``sketch``) all run on ``backend``."""
+
+    @asynccontextmanager
+    async def open_service(settings: Settings) -> AsyncIterator[Service]:
+        catalogue, roster = Catalogue.builtin(), Roster()
+        for name in names or ("sketch",):
+            model = ServedModel(catalogue.get(name), backend)
+            roster.add(model)
+            if not loading:
+                model.loaded()
+        if not loading:
+            roster.settle()
+        service = Service(roster, Policy.of(settings), queue_limit=settings.queue_limit)
+        try:
+            yield service
+        finally:
+            await service.aclose()
+
+    return open_service

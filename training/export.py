@@ -1,0 +1,48 @@
+"""Writes the networks as a standard `Flux2KleinPipeline` directory of 16-bit weights."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline, Flux2Transformer2DModel
+from transformers import Qwen3ForCausalLM
+
+SHIFT = 1.5
+"""Timestep shift of the scheduler; fixed, so that step counts mean the same at every size."""
+
+SIZE_LIMIT_BYTES = 20_000_000
+
+
+def export(
+    out: Path,
+    *,
+    vae: AutoencoderKLFlux2,
+    text_encoder: Qwen3ForCausalLM,
+    tokenizer: Any,
+    denoiser: Flux2Transformer2DModel,
+) -> int:
+    """Save a bf16 pipeline to `out`, replacing each file by rename, and return its size in bytes.
+
+    Raises ValueError when the result is larger than `SIZE_LIMIT_BYTES`.
+    """
+    beside = out.with_name(f".{out.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)
+    pipeline = Flux2KleinPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
+        vae=vae.to(torch.bfloat16),
+        text_encoder=text_encoder.to(torch.bfloat16),
+        tokenizer=tokenizer,
+        transformer=denoiser.to(torch.bfloat16),
+    )
+    pipeline.save_pretrained(beside)
+    files = [path for path in beside.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    if size > SIZE_LIMIT_BYTES:
+        raise ValueError(f"{beside}: {size} bytes, {SIZE_LIMIT_BYTES} allowed")
+    for path in files:
+        target = out / path.relative_to(beside)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+    shutil.rmtree(beside)
+    return size
