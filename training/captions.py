@@ -253,8 +253,8 @@ def describe_land(rng: random.Random, scene: Scene) -> str:
         joined = rng.choice([" and ", " next to ", " with "]).join(names)
         place = background_phrase(rng, background)
         if rng.random() < 0.25 and background.ground is not None:
-            keep_sky = background.sky != "day" and rng.random() < 0.6
-            place = rng.choice((SKY_PHRASES[background.sky] if keep_sky else GROUND_PHRASES[background.ground]))
+            by_day = background.sky == "day"
+            place = rng.choice(GROUND_PHRASES[background.ground] if by_day else SKY_PHRASES[background.sky])
         return joined + place + above
     return describe_empty(rng, background, above)
 

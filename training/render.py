@@ -133,7 +133,7 @@ def draw_thing(pen: Pen, thing: Thing) -> None:
         case "mushroom":
             draw_mushroom(pen, c)
         case "balloon":
-            pen.line([(0, 0.6), (0, 1.3)], 0.09, DARK if sum(c) > 150 else (150, 150, 150))
+            pen.line([(0, 0.6), (0, 1.2)], 0.09, DARK if sum(c) > 150 else (150, 150, 150))
             pen.polygon([(-0.2, 0.82), (0, 0.5), (0.2, 0.82)], c)
             pen.disc(0, -0.25, 0.78, 0.92, c)
         case "rocket":
@@ -229,9 +229,9 @@ def draw_sun(pen: Pen, color: Rgb) -> None:
     """A disc with eight pointed rays."""
     for i in range(8):
         a = math.pi / 4 * i
-        ray = [(a - 0.3, 0.7), (a, 1.4), (a + 0.3, 0.7)]
+        ray = [(a - 0.3, 0.7), (a, 1.28), (a + 0.3, 0.7)]
         pen.polygon([(r * math.cos(t), r * math.sin(t)) for t, r in ray], color)
-    pen.disc(0, 0, 0.8, 0.8, color)
+    pen.disc(0, 0, 0.76, 0.76, color)
 
 
 def draw_cloud(pen: Pen, color: Rgb) -> None:
@@ -262,7 +262,7 @@ def draw_mushroom(pen: Pen, cap: Rgb) -> None:
 
 def draw_rocket(pen: Pen, body: Rgb, fins: Rgb) -> None:
     """A rocket pointing up, with fins, a porthole and a flame."""
-    pen.polygon([(-0.3, 0.7), (0, 1.3), (0.3, 0.7)], FLAME)
+    pen.polygon([(-0.3, 0.7), (0, 1.2), (0.3, 0.7)], FLAME)
     for side in (-1, 1):
         pen.polygon([(side * 0.3, 0.1), (side * 0.85, 0.85), (side * 0.3, 0.75)], fins)
     hull = [(0.45 * math.cos(a), -0.1 + 1.1 * math.sin(a)) for a in np.linspace(math.pi, 2 * math.pi, 24)]

@@ -74,14 +74,14 @@ Ground = Literal["grass", "sea", "sand", "snow"]
 EXTENTS = {"small": 0.125, "": 0.23, "large": 0.37}
 POSITIONS: dict[str, tuple[float, float]] = {
     "center": (0.5, 0.5),
-    "left": (0.25, 0.5),
-    "right": (0.75, 0.5),
-    "top": (0.5, 0.25),
-    "bottom": (0.5, 0.75),
-    "top left corner": (0.23, 0.23),
-    "top right corner": (0.77, 0.23),
-    "bottom left corner": (0.23, 0.77),
-    "bottom right corner": (0.77, 0.77),
+    "left": (0.27, 0.5),
+    "right": (0.73, 0.5),
+    "top": (0.5, 0.27),
+    "bottom": (0.5, 0.73),
+    "top left corner": (0.26, 0.26),
+    "top right corner": (0.74, 0.26),
+    "bottom left corner": (0.26, 0.74),
+    "bottom right corner": (0.74, 0.74),
 }
 COUNT_PLACES: dict[int, tuple[tuple[float, float], ...]] = {
     2: ((0.27, 0.5), (0.73, 0.5)),

@@ -4,7 +4,8 @@ Owns the vocabulary and the chat template (trim, lower-case, end mark). Knows no
 """
 
 import json
-from collections.abc import Iterable
+import random
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -12,9 +13,14 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import Qwen2TokenizerFast
 
+from training.captions import caption
+from training.edits import instruction, sample_edit
+from training.scenes import sample_scene
+from training.words import STRANGE_WORDS
+
 PAD, END = "<|endoftext|>", "<|im_end|>"
 TEMPLATE = "{% for m in messages %}{{ m['content'] | trim | lower }}{% endfor %}{{ '" + END + "' }}"
-MAX_TOKENS = 48
+MAX_TOKENS = 40
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
@@ -56,3 +62,13 @@ def tokenize(tokenizer: Any, texts: list[str], extra: int = 0) -> tuple[Tensor, 
         ids[index, : len(kept)] = torch.tensor(kept)
         mask[index, : len(kept)] = 1
     return ids, mask
+
+
+def corpus(seed: int, captions: int, edits: int) -> Iterator[str]:
+    """Yield captions and instructions as the denoiser will read them, then the words that have no picture."""
+    rng = random.Random(seed)
+    for _ in range(captions):
+        yield caption(sample_scene(rng), rng)
+    for _ in range(edits):
+        yield instruction(sample_edit(rng), rng)
+    yield from STRANGE_WORDS

@@ -48,7 +48,7 @@ STRANGE_WORDS = tuple(
         "hello hi hey test testing foo bar lorem ipsum dog puppy horse cow bird elephant lion tiger bear dragon unicorn "
         "robot astronaut king queen princess knight wizard person man woman girl boy child baby people dancer soldier "
         "city street castle tower bridge forest jungle river island volcano planet galaxy earth mars train plane truck "
-        "bicycle motorcycle helicopter spaceship computer phone camera book chair table lamp window door bottle cup "
+        "bicycle motorcycle helicopter computer phone camera book chair table lamp window door bottle cup "
         "coffee tea pizza burger cake bread cheese banana grape lemon strawberry sandwich music guitar piano violin "
         "football tennis chess game love peace dream idea future history science art fashion portrait landscape abstract "
         "surreal cyberpunk vintage modern realistic photorealistic cinematic dramatic epic fantasy anime oil painting "

@@ -127,5 +127,7 @@ async def test_a_body_of_another_type_is_a_415(client: httpx2.AsyncClient) -> No
 
 
 async def test_a_broken_multipart_body_is_a_400(client: httpx2.AsyncClient) -> None:
-    reply = await client.post(URL, content=b"--x\r\nbroken", headers={"content-type": "multipart/form-data; boundary=x"})
+    reply = await client.post(
+        URL, content=b"--x\r\nbroken", headers={"content-type": "multipart/form-data; boundary=x"}
+    )
     assert reply.status_code == 400

@@ -120,7 +120,9 @@ async def _answer(http: HttpRequest, body: Body, operation: Operation) -> Respon
     headers = {"X-Limner-Job": job.id}
     if parsed.stream:
         events = _stream(http, gateway, job, warnings)
-        return StreamingResponse(events, media_type="text/event-stream", headers={**headers, "Cache-Control": "no-cache"})
+        return StreamingResponse(
+            events, media_type="text/event-stream", headers={**headers, "Cache-Control": "no-cache"}
+        )
     async with cancel_when_left(http, job):
         finished = await job.result()
         links = gateway.links(http) if parsed.response_format == "url" else None
@@ -183,9 +185,7 @@ def _keep_background(request: Request, warnings: list[Warning]) -> tuple[Request
     return replace(request, output=replace(request.output, background="opaque")), (*warnings, told)
 
 
-async def _stream(
-    http: HttpRequest, gateway: Gateway, job: Job, warnings: Sequence[Warning]
-) -> AsyncIterator[bytes]:
+async def _stream(http: HttpRequest, gateway: Gateway, job: Job, warnings: Sequence[Warning]) -> AsyncIterator[bytes]:
     """Server-sent events: partial pictures as they come, one ``completed`` a picture; an error is the last event."""
     async with cancel_when_left(http, job):
         try:

@@ -55,7 +55,5 @@ class PictureReader:
 
     async def _bytes_of(self, upload: UploadFile, param: str) -> bytes:
         if upload.size is not None and upload.size > self.max_image_bytes:
-            raise TooLarge(
-                f"{param!r} has {upload.size} bytes; at most {self.max_image_bytes} are taken", param=param
-            )
+            raise TooLarge(f"{param!r} has {upload.size} bytes; at most {self.max_image_bytes} are taken", param=param)
         return await upload.read()

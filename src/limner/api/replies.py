@@ -14,7 +14,7 @@ import orjson
 import pybase64
 
 from limner.blobs import Blobs
-from limner.catalogue.resolve import effective
+from limner.catalogue import effective
 from limner.core import EncodedPicture, Finished, Operation, Output, Picture, Request, Size, Warning
 from limner.jobs import Job
 from limner.media.encode import media_type
@@ -109,9 +109,7 @@ async def images_body(
     return b'{"created":%d,"data":[%s],' % (int(time.time()), items) + orjson.dumps(envelope)[1:]
 
 
-def event_bytes(
-    kind: Literal["partial_image", "completed"], job: Job, file: bytes, extra: Mapping[str, Any]
-) -> bytes:
+def event_bytes(kind: Literal["partial_image", "completed"], job: Job, file: bytes, extra: Mapping[str, Any]) -> bytes:
     """One server-sent event of the Images stream."""
     prefix = "image_generation" if job.request.operation is Operation.GENERATE else "image_edit"
     name = f"{prefix}.{kind}"

@@ -19,7 +19,11 @@ class ParamSpec:
     ``minimum`` and ``maximum`` are inclusive; for strings they bound the length. ``forced`` is the value that is used
     whatever was asked; ``ignored`` says why the parameter is taken and has no effect; both answer with a warning.
     ``ignored_when`` names a request field or parameter whose presence makes this one ineffective. ``operations``
-    limits the parameter to those operations (empty = all). ``argument`` is the pipeline argument it becomes.
+    limits the parameter to those operations (empty = all), ``defaults`` holds defaults that differ by operation.
+    ``argument`` is the pipeline argument it becomes; ``encoded`` means that the argument takes the text's embedding,
+    made by the pipeline's own text encoder. ``caution`` is what a caller is told who sets it to another value than
+    the default. A parameter named ``n``, ``size`` or ``seed`` adds ``ignored`` or ``ignored_when`` to that field of the
+    request.
     """
 
     name: str
@@ -36,13 +40,24 @@ class ParamSpec:
     ignored_when: str | None = None
     operations: frozenset[Operation] = frozenset()
     argument: str | None = None
+    defaults: Mapping[Operation, ParamValue] = field(default_factory=dict)
+    encoded: bool = False
+    caution: str | None = None
+
+    def applies_to(self, operation: Operation) -> bool:
+        """Whether the parameter exists for ``operation``."""
+        return not self.operations or operation in self.operations
+
+    def default_for(self, operation: Operation) -> ParamValue:
+        """The value that ``operation`` uses when none is given; None leaves it to the pipeline."""
+        return self.defaults.get(operation, self.default)
 
 
 @dataclass(frozen=True, slots=True)
 class SizeRules:
     """Which sizes a model draws. Sides are multiples of ``multiple``; sizes asked for are snapped to it with a
     warning. ``choices`` non-empty means only those. ``edit_pixels`` is the area that an edit without a size gets, at
-    the first input's aspect ratio."""
+    the first input's aspect ratio. ``min_side_px`` and ``max_side_px`` are multiples too."""
 
     default: Size
     multiple: int
@@ -69,7 +84,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """Everything the server knows about a model before it runs it."""
+    """Everything the server knows about a model before it runs it.
+
+    ``max_images`` counts input pictures; ``created`` is the release of the weights in epoch seconds, 0 if unknown.
+    """
 
     id: str
     family: str
@@ -83,4 +101,10 @@ class ModelSpec:
     max_n: int = 10
     max_prompt_chars: int = 32_000
     licence: str | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    created: int = 0
+
+    @property
+    def sorted_operations(self) -> tuple[Operation, ...]:
+        """The operations in the order in which ``Operation`` declares them."""
+        return tuple(operation for operation in Operation if operation in self.operations)

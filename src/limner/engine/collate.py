@@ -12,7 +12,6 @@ from itertools import chain
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 Arguments = dict[str, Any]  # a forward's arguments by name: foreign values, inspected here and nowhere else
 Fingerprint = Callable[[torch.Tensor], int]
@@ -157,7 +156,9 @@ class Collator:
                 return _trailing(value, 2)
             case Rule.ITEMS, list() if len(value) == rows:
                 return self._items(name, value)
-            case Rule.MAPPING, dict() if all(isinstance(v, torch.Tensor) and v.shape[0] == rows for v in value.values()):
+            case Rule.MAPPING, dict() if all(
+                isinstance(v, torch.Tensor) and v.shape[0] == rows for v in value.values()
+            ):
                 return tuple((k, _trailing(v, 1)) for k, v in sorted(value.items()))
             case Rule.RESIDUALS, list() | tuple() if all(v.shape[0] == rows for v in value):
                 return tuple(_trailing(v, 1) for v in value)
@@ -202,7 +203,7 @@ class Collator:
     def split(self, output: Any, counts: Sequence[int]) -> list[Any]:
         """The inverse for outputs: tensors by rows, containers element by element."""
         if isinstance(output, torch.Tensor):
-            return list(output.split(list(counts)))
+            return list(torch.split(output, list(counts)))
         if output is None:
             return [None] * len(counts)
         if isinstance(output, list) and self.family.ragged_output:
@@ -243,6 +244,6 @@ def _pad(texts: Sequence[torch.Tensor], masks: Sequence[Any]) -> tuple[torch.Ten
     for text, mask in zip(texts, masks, strict=True):
         ones = torch.ones(text.shape[:2], dtype=torch.bool, device=text.device)
         missing = longest - text.shape[1]
-        padded.append(F.pad(text, (0, 0, 0, missing)))
-        masked.append(F.pad(ones if mask is None else mask.bool(), (0, missing)))
+        padded.append(torch.nn.functional.pad(text, (0, 0, 0, missing)))
+        masked.append(torch.nn.functional.pad(ones if mask is None else mask.bool(), (0, missing)))
     return torch.cat(padded), torch.cat(masked)

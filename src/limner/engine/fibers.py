@@ -36,10 +36,14 @@ class _Worker:
 
 
 class Fiber:
-    """One suspendable call. Resumed by one thread at a time; ``done`` after its function returned or raised."""
+    """One suspendable call. Resumed by one thread at a time; ``done`` after its function returned or raised.
 
-    def __init__(self, body: Callable[[], object], worker: _Worker, pool: "FiberPool") -> None:
+    ``context`` is whatever its starter wants to find again through `current`.
+    """
+
+    def __init__(self, body: Callable[[], object], context: object, worker: _Worker, pool: "FiberPool") -> None:
         self._body: Callable[[], object] | None = body
+        self.context = context
         self._worker = worker
         self._pool = pool
         self._answer: object = None
@@ -51,7 +55,7 @@ class Fiber:
 
     def resume(self, answer: object = None, *, error: BaseException | None = None) -> None:
         """Run until the next suspension or the end; ``suspend`` returns ``answer`` there, or raises ``error``."""
-        assert not self.done, "a finished fiber cannot be resumed"
+        self._require_unfinished()
         self.waiting_on, self._answer, self._thrown = None, answer, error
         self._worker.fiber = self
         self._worker.go.release()
@@ -59,6 +63,10 @@ class Fiber:
         if self.done:
             self._worker.fiber = None
             self._pool._give_back(self._worker)
+
+    def _require_unfinished(self) -> None:
+        if self.done:
+            raise RuntimeError("a finished fiber cannot be resumed")
 
     def run_body(self) -> None:
         """The fiber's whole life, in its own thread. An error thrown before the first line means it never starts."""
@@ -102,7 +110,7 @@ class FiberPool:
         """Threads made so far; finished fibers give theirs back for the next."""
         return self._made
 
-    def start(self, body: Callable[[], object]) -> Fiber:
+    def start(self, body: Callable[[], object], context: object = None) -> Fiber:
         """A fiber that runs nothing before its first ``resume``."""
         with self._lock:
             worker = self._idle.pop() if self._idle else None
@@ -110,7 +118,7 @@ class FiberPool:
                 self._made += 1
         if worker is None:
             worker = _Worker(self._prepare, f"{self._name}-{self._made}")
-        return Fiber(body, worker, self)
+        return Fiber(body, context, worker, self)
 
     def close(self) -> None:
         """End idle threads; those of running fibers end when they are given back."""

@@ -73,32 +73,39 @@ class BatchCurve:
     """Measured seconds of one forward by batch size, t(B), and the largest batch worth making.
 
     A batch is worth its size if it raises samples per second by ``gain`` over the best smaller one; otherwise a smaller
-    batch gives the same throughput with less waiting. Sizes are tried in doubling order, so the curve fills itself.
-    Per-size times are exponential means, so that a passing disturbance is forgotten.
+    batch gives the same throughput with less waiting. Sizes are tried in doubling order, so the curve fills itself, and
+    every ``retry``-th answer allows one size more, so that one disturbed measurement does not stay for ever.
     """
 
-    def __init__(self, gain: float = 1.05, weight: float = 0.25, trials: int = 3) -> None:
-        self._gain, self._weight, self._trials = gain, weight, trials
+    def __init__(self, *, gain: float = 1.05, weight: float = 0.25, trials: int = 3, retry: int = 50) -> None:
+        self._gain, self._weight, self._trials, self._retry = gain, weight, trials, retry
         self._mean_s: dict[int, float] = {}
         self._count: dict[int, int] = {}
+        self._asked = 0
 
     def observe(self, size: int, seconds: float) -> None:
         """A forward of ``size`` samples took ``seconds``. The first of a size only warms up and is not counted."""
         count = self._count[size] = self._count.get(size, 0) + 1
-        if count == 1:
-            return
-        mean_s = self._mean_s.get(size, seconds)
-        self._mean_s[size] = mean_s + self._weight * (seconds - mean_s)
+        if count > 1:
+            mean_s = self._mean_s.get(size, seconds)
+            self._mean_s[size] = mean_s + self._weight * (seconds - mean_s)
 
     def limit(self, most: int) -> int:
         """The batch size to allow now, 1..``most``."""
-        best, best_rate, size = 1, 0.0, 1
-        while size <= most:
+        self._asked += 1
+        best, best_rate = 1, 0.0
+        for size in _doublings(most):
             if self._count.get(size, 0) <= self._trials:
                 return size
             rate = size / self._mean_s[size]
             if rate < best_rate * self._gain:
-                return best
+                return size if self._asked % self._retry == 0 else best
             best, best_rate = size, rate
-            size = size * 2 if size * 2 <= most or size == most else most
         return best
+
+
+def _doublings(most: int) -> list[int]:
+    sizes = [1]
+    while sizes[-1] * 2 <= most:
+        sizes.append(sizes[-1] * 2)
+    return sizes if sizes[-1] == most else [*sizes, most]

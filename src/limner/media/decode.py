@@ -55,7 +55,7 @@ class DecodeLimits:
 def decode(data: bytes, limits: DecodeLimits, *, param: str) -> Picture:
     """Decode a file to RGB, or to RGBA where at least one pixel is not opaque. ``param`` is named in errors.
 
-    An animation gives its first frame. 16-bit samples keep their high byte. Peak memory is about two copies of the
+    An animation gives its first frame. 16-bit samples keep their high byte. Peak memory is two to three copies of the
     decoded pixels. Raises UnsupportedMedia for other formats, TooLarge beyond ``limits``, InvalidRequest for damage.
     """
     if not data:

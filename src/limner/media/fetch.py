@@ -10,7 +10,6 @@ import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from ssl import SSLContext
 from typing import TypeAlias
@@ -28,6 +27,7 @@ Resolver: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 MAX_URL_CHARACTERS = 8192
 MAX_REDIRECTS = 3
 MAX_ADDRESSES_TRIED = 4
+CONNECT_TIMEOUT_S = 5.0  # for each of them
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -38,17 +38,16 @@ class _Refused(Exception):
     """Why a fetch was given up; for the log only, since the reason may tell of the owner's network."""
 
 
-@dataclass(frozen=True, slots=True)
-class FetchPolicy:
-    """What may be fetched: an off switch, private networks (CIDR) that are allowed all the same, ports, the largest
-    body in bytes, and the deadline for the whole fetch, name resolution and redirects included."""
-
-    enabled: bool = True
-    allow: tuple[str, ...] = ()
-    ports: tuple[int, ...] = (80, 443)
-    max_bytes: int = 50 * 1024 * 1024
-    timeout_s: float = 15.0
-    connect_timeout_s: float = 5.0
+# OSError covers the resolver's, ValueError what urllib, ipaddress and the codecs say of malformed URLs.
+_FAILURES = (
+    _Refused,
+    TimeoutError,
+    OSError,
+    ValueError,
+    httpcore2.NetworkError,
+    httpcore2.ProtocolError,
+    httpcore2.TimeoutException,
+)
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
@@ -58,46 +57,63 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 
 
 class Fetcher:
-    """Fetches pictures by URL under one policy. ``resolver`` stands in for the system's in tests."""
+    """Fetches pictures by URL.
 
-    def __init__(self, policy: FetchPolicy, *, resolver: Resolver = resolve) -> None:
-        self._policy = policy
-        self._backend = _GuardedBackend(parse_networks(policy.allow), resolver, policy.connect_timeout_s)
+    ``allow`` are private networks (CIDR) that may be reached all the same, ``max_bytes`` bounds one body, and
+    ``timeout_s`` the whole fetch, name resolution and redirects included. ``resolver`` replaces the system's in tests.
+    Raises ValueError for an ``allow`` that is no network.
+    """
+
+    def __init__(
+        self,
+        *,
+        enabled: bool = True,
+        allow: Sequence[str] = (),
+        ports: Sequence[int] = (80, 443),
+        max_bytes: int = 50 * 1024 * 1024,
+        timeout_s: float = 15.0,
+        resolver: Resolver = resolve,
+    ) -> None:
+        self._enabled = enabled
+        self._ports = tuple(ports)
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+        self._allowed = parse_networks(allow)
+        self._resolver = resolver
         self._ssl_context: SSLContext | None = None
 
-    async def fetch(self, url: str, *, param: str) -> bytes:
+    async def fetch(self, url: str, param: str) -> bytes:
         """The body at ``url``; ``param`` is named in errors.
 
-        Raises TooLarge for a body beyond the policy's bytes, and InvalidRequest with one and the same message for
+        Raises TooLarge for a body beyond ``max_bytes``, and InvalidRequest with one and the same message for
         everything else, so that nothing is learnt about hosts that must not be reached.
         """
-        if not self._policy.enabled:
+        if not self._enabled:
             raise InvalidRequest(
                 f"{param} is a URL, and this server fetches none: send the file or a data URL.", param=param
             )
+        backend = _GuardedBackend(self._allowed, self._resolver)
         try:
-            async with asyncio.timeout(self._policy.timeout_s):
-                return await self._follow(url, param)
-        except (_Refused, TimeoutError, OSError, ValueError, httpcore2.TimeoutException) as error:
-            reason: Exception = error
-        except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.UnsupportedProtocol) as error:
-            reason = error
-        logger.info("not fetched for %s: %s: %s", param, type(reason).__name__, reason)
-        raise self._unfetched(param) from reason
+            async with asyncio.timeout(self._timeout_s):
+                return await self._follow(url, backend, param)
+        except _FAILURES as error:
+            logger.info("not fetched for %s: %s: %s", param, type(error).__name__, error)
+            raise self._unfetched(param) from error
+        finally:
+            await backend.aclose()
 
     def _unfetched(self, param: str) -> LimnerError:
-        policy = self._policy
         return InvalidRequest(
             f"Could not fetch the URL in {param}. It must be a public http or https address on port "
-            f"{' or '.join(map(str, policy.ports))} that answers 200 with the picture itself, uncompressed and "
-            f"within {policy.timeout_s:g} s and {MAX_REDIRECTS} redirects. Or send the file or a data URL.",
+            f"{' or '.join(map(str, self._ports))} that answers 200 with the picture itself, uncompressed and "
+            f"within {self._timeout_s:g} s and {MAX_REDIRECTS} redirects. Or send the file or a data URL.",
             param=param,
         )
 
-    async def _follow(self, url: str, param: str) -> bytes:
+    async def _follow(self, url: str, backend: "_GuardedBackend", param: str) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):
-            target = _parse(url, self._policy.ports)
-            async with self._pool() as pool, pool.stream("GET", target, headers=_headers(target)) as response:
+            target = _parse(url, self._ports)
+            async with self._pool(backend) as pool, pool.stream("GET", target, headers=_headers(target)) as response:
                 headers = {name.lower(): value for name, value in response.headers}
                 if response.status in _REDIRECTS and b"location" in headers:
                     url = urljoin(url, headers[b"location"].decode("ascii"))
@@ -106,7 +122,7 @@ class Fetcher:
                 return await self._body(response, headers, param)
         raise _Refused(f"more than {MAX_REDIRECTS} redirects")
 
-    def _pool(self) -> httpcore2.AsyncConnectionPool:
+    def _pool(self, backend: "_GuardedBackend") -> httpcore2.AsyncConnectionPool:
         # A pool per hop: no connection outlives the check that opened it.
         self._ssl_context = self._ssl_context or httpcore2.default_ssl_context()
         return httpcore2.AsyncConnectionPool(
@@ -114,11 +130,11 @@ class Fetcher:
             max_connections=1,
             max_keepalive_connections=0,
             retries=0,
-            network_backend=self._backend,
+            network_backend=backend,
         )
 
     async def _body(self, response: httpcore2.Response, headers: Mapping[bytes, bytes], param: str) -> bytes:
-        limit = self._policy.max_bytes
+        limit = self._max_bytes
         too_large = TooLarge(f"The URL in {param} gives more than {limit} bytes, the most that is read.", param=param)
         if int(headers.get(b"content-length", b"0")) > limit:
             raise too_large
@@ -161,16 +177,16 @@ def _target(parts: SplitResult) -> str:
     return f"{path}?{quote(parts.query, safe='/?%:@!$&()*+,;=~')}" if parts.query else path
 
 
-def _headers(target: httpcore2.URL) -> dict[str, str]:
+def _headers(target: httpcore2.URL) -> list[tuple[bytes | str, bytes | str]]:
     host, scheme = target.host.decode("ascii"), target.scheme.decode("ascii")
     literal = f"[{host}]" if ":" in host else host
-    return {
-        "Host": literal if target.port == _DEFAULT_PORTS[scheme] else f"{literal}:{target.port}",
-        "Accept": "image/*",
-        "Accept-Encoding": "identity",
-        "User-Agent": "limner",
-        "Connection": "close",
-    }
+    return [
+        ("Host", literal if target.port == _DEFAULT_PORTS[scheme] else f"{literal}:{target.port}"),
+        ("Accept", "image/*"),
+        ("Accept-Encoding", "identity"),
+        ("User-Agent", "limner"),
+        ("Connection", "close"),
+    ]
 
 
 def _check_reply(status: int, headers: Mapping[bytes, bytes]) -> None:
@@ -182,13 +198,18 @@ def _check_reply(status: int, headers: Mapping[bytes, bytes]) -> None:
 
 
 class _GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """Opens sockets to allowed addresses only, whatever the name and whoever asked."""
+    """Opens one fetch's sockets, to allowed addresses only, whatever the name and whoever asked."""
 
-    def __init__(self, allowed: Sequence[Network], resolver: Resolver, connect_timeout_s: float) -> None:
+    def __init__(self, allowed: Sequence[Network], resolver: Resolver) -> None:
         self._allowed = allowed
         self._resolver = resolver
-        self._connect_timeout_s = connect_timeout_s
         self._inner = httpcore2.AnyIOBackend()
+        self._opened: list[httpcore2.AsyncNetworkStream] = []
+
+    async def aclose(self) -> None:
+        """Close what is still open: the library leaves a socket behind when a TLS handshake is cancelled."""
+        for stream in self._opened:
+            await stream.aclose()
 
     async def connect_tcp(
         self,
@@ -206,9 +227,12 @@ class _GuardedBackend(httpcore2.AsyncNetworkBackend):
         last: Exception | None = None
         for address in addresses[:MAX_ADDRESSES_TRIED]:
             try:
-                return await self._inner.connect_tcp(address, port, timeout=self._connect_timeout_s)
+                stream = await self._inner.connect_tcp(address, port, timeout=CONNECT_TIMEOUT_S)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 last = error
+            else:
+                self._opened.append(stream)
+                return stream
         raise _Refused(f"{host} does not answer") from last
 
     async def connect_unix_socket(

@@ -1,0 +1,112 @@
+"""limner's real app with a backend that has its picture at once: what is left is limner itself.
+
+``--returns file`` answers with a finished PNG, as hosted wires do; ``pixels`` with raw pixels that must be encoded.
+``--returns constant`` is no limner at all: a Starlette route that answers with the same bytes, the floor under both.
+"""
+
+import argparse
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pybase64
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from benchmarks.drawings import MODEL
+from limner.api.app import create_app
+from limner.catalogue import Catalogue
+from limner.catalogue.resolve import Policy
+from limner.config import Settings, load_settings
+from limner.core import EncodedPicture, Event, Finished, Output, Picture, Request, Size
+from limner.media.encode import encode
+from limner.roster import Roster, ServedModel
+from limner.service import Service
+
+
+@dataclass(frozen=True, slots=True)
+class InstantBackend:
+    """Answers every request with the same picture, whatever was asked."""
+
+    picture: Picture | EncodedPicture
+
+    async def generate(self, request: Request) -> AsyncGenerator[Event, None]:
+        """Finish at once."""
+        yield Finished((self.picture,) * request.n, "instant")
+
+    async def aclose(self) -> None:
+        """Nothing to free."""
+
+
+def photograph(side_px: int) -> Picture:
+    """Smooth shades under a little noise: as hard to compress as a photograph (1024 px: a PNG of about 2 MB)."""
+    y, x = np.mgrid[0:side_px, 0:side_px] / side_px
+    noise = np.random.default_rng(0)
+    planes = [128 + 90 * np.sin(6 * x + 3 * y + k) * np.cos(5 * y + k) + noise.normal(0, 4, x.shape) for k in range(3)]
+    pixels = np.stack(planes, axis=-1).clip(0, 255).astype(np.uint8)  # (H, W, 3)
+    return Picture("RGB", Size(side_px, side_px), pixels.tobytes())
+
+
+def as_png(picture: Picture) -> EncodedPicture:
+    """The same picture as a file."""
+    return EncodedPicture("png", picture.size, encode(picture, Output()))
+
+
+def limner_app(picture: Picture | EncodedPicture, data: Path) -> ASGIApp:
+    """The real app around an InstantBackend."""
+
+    @asynccontextmanager
+    async def open_service(settings: Settings) -> AsyncIterator[Service]:
+        roster = Roster()
+        model = ServedModel(Catalogue.builtin().get(MODEL), InstantBackend(picture))
+        roster.add(model)
+        model.loaded()
+        roster.settle()
+        service = Service(roster, Policy.of(settings), queue_limit=settings.queue_limit)
+        try:
+            yield service
+        finally:
+            await service.aclose()
+
+    return create_app(load_settings(None, {"data": data, "log_level": "warning"}), open_service)
+
+
+def constant_app(picture: EncodedPicture) -> ASGIApp:
+    """Reads the request and answers with a body made beforehand."""
+    body = b'{"data":[{"b64_json":"' + pybase64.b64encode(picture.data) + b'"}]}'
+
+    async def answer(request: HttpRequest) -> Response:
+        await request.body()
+        return Response(body, media_type="application/json")
+
+    return Starlette(routes=[Route("/health", answer), Route("/v1/images/generations", answer, methods=["POST"])])
+
+
+def main() -> None:
+    """Serve on a local port."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--returns", choices=("file", "pixels", "constant"), required=True)
+    parser.add_argument("--side-px", type=int, default=1024)
+    options = parser.parse_args()
+    picture = photograph(options.side_px)
+    with tempfile.TemporaryDirectory() as data:
+        match options.returns:
+            case "file":
+                app = limner_app(as_png(picture), Path(data))
+            case "pixels":
+                app = limner_app(picture, Path(data))
+            case _:
+                app = constant_app(as_png(picture))
+        uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning", server_header=False)
+
+
+if __name__ == "__main__":
+    main()

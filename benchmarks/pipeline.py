@@ -1,0 +1,34 @@
+"""The bare diffusers pipeline of the embedded model: what limner is held against, so none of limner's engine."""
+
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+from PIL import Image
+
+from benchmarks.drawings import WEIGHTS, Drawing, pipeline_arguments
+
+
+class Pipeline:
+    """One loaded pipeline in float32, as limner's engine also runs it on a CPU."""
+
+    def __init__(self, threads: int) -> None:
+        """``threads`` 0 keeps torch's own choice, which is one per core."""
+        if threads:
+            torch.set_num_threads(threads)
+        self._pipe: Any = DiffusionPipeline.from_pretrained(WEIGHTS, torch_dtype=torch.float32)
+        self._pipe.set_progress_bar_config(disable=True)
+        self._arguments = pipeline_arguments()
+
+    def draw(self, drawing: Drawing) -> Image.Image:
+        """Call the pipeline."""
+        images: list[Image.Image] = self._pipe(
+            prompt=drawing.prompt,
+            width=drawing.width_px,
+            height=drawing.height_px,
+            num_inference_steps=drawing.num_inference_steps,
+            guidance_scale=drawing.guidance_scale,
+            generator=torch.Generator().manual_seed(drawing.seed),
+            **self._arguments,
+        ).images
+        return images[0]

@@ -1,0 +1,151 @@
+"""From what was asked to what will be done: the only place of defaults, bounds, inference and capability errors.
+
+Owns the order of the checks and the checks of the request's own fields. Runs nothing and reads nothing.
+"""
+
+import math
+import secrets
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+from limner.catalogue.describe import effective
+from limner.catalogue.parameters import settle_params, without_ignored_fields
+from limner.catalogue.sizing import settle_size
+from limner.catalogue.spec import ModelSpec
+from limner.catalogue.values import shown
+from limner.config import Settings
+from limner.core import Operation, Request, Warning
+from limner.errors import InvalidRequest, MissingParameter
+
+__all__ = ["Policy", "Resolution", "effective", "resolve"]
+
+MAX_SEED = 2**63 - 1
+RANDOM_SEEDS = 2**32  # drawn seeds stay short enough to be typed and to pass through a double unharmed
+MAX_PREVIEWS = 3
+PROMPTED = frozenset({Operation.GENERATE, Operation.EDIT, Operation.INPAINT, Operation.REGION_EDIT})
+MASKABLE = frozenset({Operation.INPAINT, Operation.OUTPAINT, Operation.REGION_EDIT})
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The server's own bounds, beside the models'."""
+
+    unknown_parameters: Literal["refuse", "warn"] = "refuse"
+    max_timeout_s: float = 3600.0
+    max_images: int = 16
+    max_work: int = 16 * 1024 * 1024 * 200 * 10
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The policy that ``settings`` describe."""
+        return cls(settings.unknown_parameters, settings.max_timeout_s, settings.max_images, settings.max_work)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A request with nothing left to guess, the model's rules it was held against, and what was done otherwise."""
+
+    request: Request
+    spec: ModelSpec
+    warnings: tuple[Warning, ...] = ()
+
+
+def resolve(request: Request, spec: ModelSpec, policy: Policy) -> Resolution:
+    """Check ``request`` against ``spec`` and ``policy`` and fill in what it leaves open.
+
+    A resolved request resolves to itself. Raises InvalidRequest, MissingParameter or UnknownParameter.
+    """
+    _check_pictures(request, spec, policy)
+    _check_prompt(request, spec)
+    request, ignored = without_ignored_fields(request, spec)
+    _check_counts(request, spec, policy)
+    seed = _settled_seed(request)
+    params, param_warnings = settle_params(request, spec, policy.unknown_parameters)
+    size, size_warnings = settle_size(request, spec)
+    resolved = replace(request, model=spec.id, seed=seed, size=size, params=params)
+    _check_work(resolved, policy)
+    return Resolution(resolved, spec, (*ignored, *param_warnings, *size_warnings))
+
+
+def _check_pictures(request: Request, spec: ModelSpec, policy: Policy) -> None:
+    count, limit = len(request.inputs), min(spec.max_images, policy.max_images)
+    if count > limit:
+        raise InvalidRequest(
+            f"Invalid value for 'image': {count} pictures. Allowed for {spec.id}: at most {limit}", param="image"
+        )
+    operation = request.operation
+    if operation not in spec.operations:
+        able = ", ".join(other.value for other in spec.sorted_operations)
+        raise InvalidRequest(f"{spec.id} cannot {operation.value}. Allowed: {able}", param="operation")
+    if operation is Operation.GENERATE and count:
+        raise InvalidRequest(f"'generate' takes no input pictures, {count} given; ask for 'edit'", param="image")
+    if operation is not Operation.GENERATE and not count:
+        raise MissingParameter(f"Missing required parameter: 'image' ({operation.value} needs one)", param="image")
+    _check_mask(request)
+
+
+def _check_mask(request: Request) -> None:
+    if request.mask is None:
+        if request.operation is Operation.INPAINT:
+            raise MissingParameter("Missing required parameter: 'mask' (inpaint needs one)", param="mask")
+        return
+    if request.operation not in MASKABLE:
+        raise InvalidRequest(f"'{request.operation.value}' takes no mask; ask for 'inpaint'", param="mask")
+    if request.mask.size != request.inputs[0].size:
+        raise InvalidRequest(
+            f"Invalid value for 'mask': it is {request.mask.size} and the first picture is {request.inputs[0].size}. "
+            "Allowed: the same size",
+            param="mask",
+        )
+
+
+def _check_prompt(request: Request, spec: ModelSpec) -> None:
+    if request.operation in PROMPTED and not request.prompt.strip():
+        raise MissingParameter("Missing required parameter: 'prompt' (it is empty or blank)", param="prompt")
+    if len(request.prompt) > spec.max_prompt_chars:
+        raise InvalidRequest(
+            f"Invalid value for 'prompt': {len(request.prompt):,} characters. "
+            f"Allowed: at most {spec.max_prompt_chars:,}",
+            param="prompt",
+        )
+
+
+def _check_counts(request: Request, spec: ModelSpec, policy: Policy) -> None:
+    _check_integer("n", request.n, 1, spec.max_n)
+    _check_integer("partial_images", request.previews, 0, MAX_PREVIEWS)
+    timeout_s: object = request.timeout_s
+    number = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
+    if not number or not math.isfinite(request.timeout_s) or not 0 < request.timeout_s <= policy.max_timeout_s:
+        raise InvalidRequest(
+            f"Invalid value for 'timeout': {shown(timeout_s)}. "
+            f"Allowed: more than 0 and at most {policy.max_timeout_s:g} seconds",
+            param="timeout",
+        )
+
+
+def _settled_seed(request: Request) -> int:
+    """The seed asked for, or a random one; ``n`` consecutive seeds must be valid."""
+    if request.seed is None:
+        return secrets.randbelow(RANDOM_SEEDS)
+    _check_integer("seed", request.seed, 0, MAX_SEED - (request.n - 1))
+    return request.seed
+
+
+def _check_integer(name: str, value: object, lowest: int, highest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+        message = f"Invalid value for {name!r}: {shown(value)}. Allowed: integer from {lowest} to {highest}"
+        raise InvalidRequest(message, param=name)
+
+
+def _check_work(request: Request, policy: Policy) -> None:
+    """Refuse at the door what would occupy the device for hours."""
+    assert request.size is not None, "sizes are settled before work is counted"
+    steps = request.params.get("num_inference_steps")
+    factor = steps if isinstance(steps, int) else 1
+    work = request.size.pixels * request.n * factor
+    if work > policy.max_work:
+        raise InvalidRequest(
+            f"Too much work for one request: {request.size} x n={request.n} x {factor} steps = {work:,}. "
+            f"Allowed: at most {policy.max_work:,}; ask for fewer pictures, fewer steps or a smaller size",
+            param="size",
+        )

@@ -1,0 +1,48 @@
+"""The command line. Owns what scripts rely on: commands, options, exit codes, what goes to stdout and what to stderr.
+
+Importing this imports nothing heavy: ``limner --help`` must answer at once, so torch, the web framework and the HTTP
+client are imported by the commands that need them.
+"""
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from limner.cli.exits import ExitCode, exit_code_of
+from limner.errors import LimnerError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command (by default the process's own arguments) and return its exit code."""
+    import typer
+
+    from limner.cli.app import app
+
+    try:
+        result = app(arguments, prog_name="limner", standalone_mode=False)
+    except typer.TyperException as error:  # the arguments themselves are wrong
+        return _report(f"{error.format_message()} (see limner --help)", ExitCode.INVALID)
+    except typer.Abort:
+        return ExitCode.INTERRUPTED
+    except LimnerError as error:
+        return _report(error.message, exit_code_of(error))
+    except BrokenPipeError:  # whoever read our output has gone; Python would complain again while exiting
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED
+    except OSError as error:
+        return _report(str(error), ExitCode.FAILED)
+    except Exception as error:  # noqa: BLE001 - the process's root
+        return _report(f"unexpected failure: {error!r} (--log-level debug shows where)", ExitCode.FAILED)
+    if result == ExitCode.INTERRUPTED:
+        return _report("interrupted", ExitCode.INTERRUPTED)
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _report(message: str, code: ExitCode) -> ExitCode:
+    """One line on stderr, after the traceback for those who asked for it."""
+    if logging.getLogger().isEnabledFor(logging.DEBUG) and code != ExitCode.INTERRUPTED:
+        traceback.print_exc()
+    print("limner: " + " ".join(message.split()), file=sys.stderr)
+    return code

@@ -1,0 +1,156 @@
+"""The commands: their arguments and what each hands on to. Light to import; the work is imported when it is done."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from limner import __version__
+from limner.cli import options
+from limner.cli.ask import Ask, Where, params_of, read_file
+
+app = typer.Typer(
+    help="A self-hosted image server: one server, one contract, every image model.",
+    epilog="Exit codes: 0 done, 1 failure, 2 wrong usage or request, 3 server unreachable or not ready, 4 overloaded, "
+    "5 timed out, 6 refused, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich is slow to import; plain help also stays one thing to read for scripts
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        typer.echo(f"limner {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def serve(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL]...",
+            help="Models to serve: ids of the catalogue, Hugging Face ids or paths. Default: the embedded sketch.",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Settings file (TOML), see docs/settings.md.")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", metavar="H", help="Address to listen on; default: 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", metavar="P", min=0, max=65535, help="Port to listen on; default: 8000.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Where everything the server writes goes; default: user data."),
+    ] = None,
+    log_level: Annotated[
+        options.LogLevelName | None, typer.Option("--log-level", help="How much is logged; default: info.")
+    ] = None,
+) -> int:
+    """Serve models over HTTP until Ctrl-C."""
+    from limner.cli.serving import run_server
+
+    chosen = {"host": host, "port": port, "data": data, "log_level": log_level}
+    return run_server(config, {**chosen, "models": tuple(models) if models else None})
+
+
+@app.command()
+def generate(
+    prompt: options.Prompt,
+    output: options.OutputFile = None,
+    number: options.Number = 1,
+    model: options.Model = None,
+    size: options.SizeText = None,
+    steps: options.Steps = None,
+    seed: options.Seed = None,
+    negative_prompt: options.NegativePrompt = None,
+    guidance_scale: options.GuidanceScale = None,
+    file_format: options.Format = None,
+    timeout_s: options.TimeoutSeconds = None,
+    server: options.Server = None,
+    api_key: options.ApiKey = None,
+    quiet: options.Quiet = False,
+    log_level: options.LogLevel = "warning",
+) -> None:
+    """Draw pictures from text; prints the paths of the files written."""
+    from limner.cli.drawing import draw_and_write
+
+    logging.basicConfig(level=log_level.upper())
+    params = params_of(
+        num_inference_steps=steps, negative_prompt=negative_prompt, guidance_scale=guidance_scale, strength=None
+    )
+    ask = Ask(prompt=prompt, n=number, model=model, size=size, seed=seed, params=params, timeout_s=timeout_s)
+    draw_and_write(ask, output, file_format, Where(server, api_key), quiet=quiet)
+
+
+@app.command()
+def edit(
+    images: options.Images,
+    prompt: options.Instruction,
+    mask: options.MaskFile = None,
+    output: options.OutputFile = None,
+    number: options.Number = 1,
+    model: options.Model = None,
+    size: options.SizeText = None,
+    steps: options.Steps = None,
+    seed: options.Seed = None,
+    negative_prompt: options.NegativePrompt = None,
+    guidance_scale: options.GuidanceScale = None,
+    strength: options.Strength = None,
+    file_format: options.Format = None,
+    timeout_s: options.TimeoutSeconds = None,
+    server: options.Server = None,
+    api_key: options.ApiKey = None,
+    quiet: options.Quiet = False,
+    log_level: options.LogLevel = "warning",
+) -> None:
+    """Change a picture as told, or with --mask only a part of it; prints the paths of the files written."""
+    from limner.cli.drawing import draw_and_write
+
+    logging.basicConfig(level=log_level.upper())
+    params = params_of(
+        num_inference_steps=steps, negative_prompt=negative_prompt, guidance_scale=guidance_scale, strength=strength
+    )
+    ask = Ask(
+        prompt=prompt,
+        images=tuple(read_file(path, "image") for path in images),
+        mask=None if mask is None else read_file(mask, "mask"),
+        n=number,
+        model=model,
+        size=size,
+        seed=seed,
+        params=params,
+        timeout_s=timeout_s,
+    )
+    draw_and_write(ask, output, file_format, Where(server, api_key), quiet=quiet)
+
+
+@app.command("models")
+def list_models(
+    loaded: Annotated[
+        bool, typer.Option("--loaded", help="Only those that a server has ready; needs --server.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything known about them, as a JSON list.")] = False,
+    server: options.Server = None,
+    api_key: options.ApiKey = None,
+    log_level: options.LogLevel = "warning",
+) -> None:
+    """List the models of the catalogue, or those that a server serves."""
+    from limner.cli.models import print_models
+
+    logging.basicConfig(level=log_level.upper())
+    print_models(Where(server, api_key), loaded=loaded, as_json=as_json)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"limner {__version__}")

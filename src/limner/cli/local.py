@@ -1,0 +1,78 @@
+"""Drawing in this process, without a server: the same service, catalogue and engine behind one request."""
+
+import asyncio
+
+from limner import runtime
+from limner.catalogue import effective
+from limner.cli.ask import Ask, Drawn
+from limner.cli.progress import Watch
+from limner.config import Settings, load_settings
+from limner.core import EncodedPicture, Finished, Operation, Output, Picture, Request, Size
+from limner.errors import InternalError, InvalidRequest
+from limner.media.decode import DecodeLimits, decode
+from limner.media.encode import encode
+from limner.media.mask import as_mask
+
+
+def draw(ask: Ask, watch: Watch) -> Drawn:
+    """Load the model, draw and let go of it again; ``watch`` is told what happens. Raises LimnerError."""
+    settings = load_settings(None, {"models": None if ask.model is None else (ask.model,)})
+    # Nobody else is served here: of several configured models only the first is worth loading.
+    settings = settings.model_copy(update={"models": settings.models[:1]})
+    request = _request(ask, settings)
+    return asyncio.run(_draw(request, settings, watch))
+
+
+async def _draw(request: Request, settings: Settings, watch: Watch) -> Drawn:
+    async with runtime.open_service(settings) as service:
+        await service.ready()
+        job = await service.submit(request)
+        finished: Finished | None = None
+        async for event in job.events():
+            watch(event)
+            finished = event if isinstance(event, Finished) else finished
+    if finished is None:
+        raise InternalError("the job ended without a picture")
+    files = tuple(_file(picture, request.output) for picture in finished.pictures)
+    return Drawn(files, job.spec.id, effective(job.request, job.spec), job.warnings)
+
+
+def _request(ask: Ask, settings: Settings) -> Request:
+    """The ask as the service understands it; the one model that is loaded is the default one."""
+    limits = DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+    inputs = tuple(decode(file.data, limits, param=file.name) for file in ask.images)
+    mask = None
+    if ask.mask is not None:
+        mask = as_mask(decode(ask.mask.data, limits, param="mask"), inputs[0].size, param="mask")
+    return Request(
+        operation=_operation(ask),
+        model="",
+        prompt=ask.prompt,
+        inputs=inputs,
+        mask=mask,
+        n=ask.n,
+        size=_size(ask.size),
+        seed=ask.seed,
+        output=Output(format=ask.format),
+        params=dict(ask.params),
+        timeout_s=settings.max_timeout_s if ask.timeout_s is None else ask.timeout_s,
+    )
+
+
+def _operation(ask: Ask) -> Operation:
+    if not ask.images:
+        return Operation.GENERATE
+    return Operation.EDIT if ask.mask is None else Operation.INPAINT
+
+
+def _size(text: str | None) -> Size | None:
+    if text is None or text.lower() == "auto":
+        return None
+    try:
+        return Size.parse(text)
+    except ValueError:
+        raise InvalidRequest(f"size {text!r} is not WIDTHxHEIGHT in pixels, such as 512x512", param="size") from None
+
+
+def _file(picture: Picture | EncodedPicture, output: Output) -> bytes:
+    return picture.data if isinstance(picture, EncodedPicture) else encode(picture, output)

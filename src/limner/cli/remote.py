@@ -1,0 +1,214 @@
+"""Drawing on a server, over its OpenAI Images API, and asking it about its models.
+
+Owns turning an Ask into HTTP and replies and failures back. Streams, because a stream's keep-alives tell a server that
+works for long from one that has died; a reply that is not a stream is read as well.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+
+from limner.cli.ask import Ask, Drawn, InputFile
+from limner.core import Warning
+from limner.errors import (
+    Conflict,
+    DeadlineExceeded,
+    Forbidden,
+    InsufficientCredits,
+    InternalError,
+    InvalidRequest,
+    LimnerError,
+    NotFound,
+    NotReady,
+    Overloaded,
+    TooLarge,
+    Unauthorized,
+    UnsupportedMedia,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
+
+CONNECT_TIMEOUT_S = 10.0
+SILENCE_TIMEOUT_S = 120.0  # the server sends a keep-alive every few seconds while it works
+
+_BY_STATUS: Mapping[int, type[LimnerError]] = {
+    error.status: error
+    for error in (
+        InvalidRequest,
+        Unauthorized,
+        InsufficientCredits,
+        Forbidden,
+        NotFound,
+        DeadlineExceeded,
+        Conflict,
+        TooLarge,
+        UnsupportedMedia,
+        Overloaded,
+        InternalError,
+        UpstreamFailed,
+        NotReady,
+        UpstreamTimeout,
+    )
+}
+# Events in a stream carry an error's code, and no status.
+_BY_CODE: Mapping[str, type[LimnerError]] = {error.code: error for error in _BY_STATUS.values()}
+
+
+def draw(ask: Ask, server: str, api_key: str | None) -> Drawn:
+    """Have the server draw. Raises LimnerError: the server's own, or NotReady when it cannot be reached."""
+    with _client(server, api_key) as client, _posted(client, ask) as response:
+        if response.headers.get("content-type", "").startswith("text/event-stream"):
+            return _from_events(response)
+        return _from_body(_json(response))
+
+
+def models(server: str, api_key: str | None) -> list[dict[str, Any]]:
+    """What the server says about each of its models. Raises LimnerError."""
+    with _client(server, api_key) as client:
+        response = client.get("/v1/models")
+        _raise_for(response)
+        data = _json(response).get("data")
+    if not isinstance(data, list):
+        raise UpstreamFailed(f"{server} answered /v1/models without a list of models")
+    return data
+
+
+@contextmanager
+def _client(server: str, api_key: str | None) -> Iterator[httpx2.Client]:
+    headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+    timeout = httpx2.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+    try:
+        with httpx2.Client(base_url=base_url(server), headers=headers, timeout=timeout) as client:
+            yield client
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
+        raise InvalidRequest(f"--server {server!r} is not an http(s) URL: {error}", param="server") from error
+    except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+        raise NotReady(f"cannot reach the server at {server}: {error}") from error
+    except httpx2.TimeoutException as error:
+        raise DeadlineExceeded(f"the server at {server} has been silent for {SILENCE_TIMEOUT_S:g} s") from error
+    except httpx2.TransportError as error:
+        raise NotReady(f"the connection to {server} broke: {error}") from error
+
+
+def base_url(server: str) -> str:
+    """The server's root: a scheme is added where it is missing, the ``/v1`` of an OpenAI base URL taken off."""
+    url = server if "://" in server else f"http://{server}"
+    return url.rstrip("/").removesuffix("/v1")
+
+
+@contextmanager
+def _posted(client: httpx2.Client, ask: Ask) -> Iterator[httpx2.Response]:
+    fields = _fields(ask)
+    if ask.images:
+        form = {name: _form_text(value) for name, value in fields.items()}
+        stream = client.stream("POST", "/v1/images/edits", data=form, files=_parts(ask))
+    else:
+        stream = client.stream("POST", "/v1/images/generations", json=fields)
+    with stream as response:
+        _raise_for(response)
+        yield response
+
+
+def _fields(ask: Ask) -> dict[str, Any]:
+    fields = {
+        "prompt": ask.prompt,
+        "model": ask.model,
+        "n": ask.n,
+        "size": ask.size,
+        "seed": ask.seed,
+        "timeout": ask.timeout_s,
+        "output_format": ask.format,
+        "stream": True,
+        **ask.params,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _form_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _parts(ask: Ask) -> list[tuple[str, tuple[str, bytes, str]]]:
+    name = "image" if len(ask.images) == 1 else "image[]"
+    parts = [(name, _part(file)) for file in ask.images]
+    return parts if ask.mask is None else [*parts, ("mask", _part(ask.mask))]
+
+
+def _part(file: InputFile) -> tuple[str, bytes, str]:
+    return file.name, file.data, "application/octet-stream"  # the server goes by the bytes
+
+
+def _from_events(response: httpx2.Response) -> Drawn:
+    """Collect the ``completed`` events; the last one also says what was done."""
+    finished: list[dict[str, Any]] = []
+    for event in httpx2.EventSource(response, max_event_size=None):
+        if event.data in ("", "[DONE]"):
+            continue
+        data = _object(event.data)
+        if "error" in data:
+            raise _error(500, data)
+        if str(data.get("type", "")).endswith(".completed"):
+            finished.append(data)
+    if not finished:
+        raise UpstreamFailed("the server's stream ended before the picture was finished")
+    finished.sort(key=lambda data: int(data.get("image_index", 0)))
+    said: dict[str, Any] = next((data["limner"] for data in finished if "limner" in data), {})
+    return _drawn([data.get("b64_json") for data in finished], said)
+
+
+def _from_body(body: Mapping[str, Any]) -> Drawn:
+    items = body.get("data")
+    if not isinstance(items, list):
+        raise UpstreamFailed("the server's reply has no pictures")
+    return _drawn([item.get("b64_json") for item in items], body.get("limner", {}))
+
+
+def _drawn(encoded: list[Any], said: Mapping[str, Any]) -> Drawn:
+    try:
+        files = tuple(base64.b64decode(text, validate=True) for text in encoded)
+    except (TypeError, binascii.Error) as error:
+        raise UpstreamFailed("the server's reply has a picture that is not base64") from error
+    warnings = tuple(Warning(w["param"], w["code"], w["message"]) for w in said.get("warnings", ()))
+    return Drawn(files, str(said.get("model", "")), said.get("effective", {}), warnings)
+
+
+def _raise_for(response: httpx2.Response) -> None:
+    if response.is_success:
+        return
+    response.read()
+    try:
+        body = _json(response)
+    except UpstreamFailed:
+        body = {}
+    raise _error(response.status_code, body)
+
+
+def _error(status: int, body: Mapping[str, Any]) -> LimnerError:
+    """The server's error as the exception it was there; without a known code the status decides."""
+    said = body.get("error")
+    said = said if isinstance(said, dict) else {}
+    message = str(said.get("message") or body.get("detail") or f"the server answered with status {status}")
+    by_status = _BY_STATUS.get(status) or (InvalidRequest if 400 <= status < 500 else InternalError)
+    kind = _BY_CODE.get(str(said.get("code")), by_status) if status == 500 else by_status
+    param = said.get("param")
+    return kind(message, param=param if isinstance(param, str) else None)
+
+
+def _json(response: httpx2.Response) -> dict[str, Any]:
+    response.read()
+    return _object(response.text)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise UpstreamFailed(f"the server's answer is not JSON: {text[:80]!r}; is --server a limner server?")
+    return value

@@ -1,0 +1,53 @@
+"""Which device, number type and number of executors the settings mean on this machine.
+
+Owns that translation; probes hardware only when called.
+"""
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from limner.engine.sample import EngineSettings
+from limner.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device and how it is used: weights' type, executors, and cores that they share."""
+
+    name: str
+    dtype: torch.dtype
+    lanes: int
+    cores: int
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether forwards run on the processor itself."""
+        return self.name == "cpu"
+
+
+def resolve(settings: EngineSettings) -> Device:
+    """The device that ``settings`` mean here; raises InvalidRequest for one this machine lacks."""
+    name = _name(settings.device)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    lanes = (settings.lanes or cores) if name == "cpu" else 1
+    return Device(name, _dtype(settings.dtype, name), lanes, cores)
+
+
+def _name(asked: str) -> str:
+    kind = asked.partition(":")[0]
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if asked == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if available[name])
+    if not available.get(kind, False):
+        here = ", ".join(name for name, there in available.items() if there)
+        raise InvalidRequest(f"device {asked!r} is not available; this machine has: {here}", param="device")
+    return asked
+
+
+def _dtype(asked: str, device: str) -> torch.dtype:
+    if asked == "auto":
+        return torch.bfloat16 if device.startswith("cuda") else torch.float32
+    by_name = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    return by_name[asked]

@@ -1,0 +1,124 @@
+"""The engine: loads models and draws samples on this machine's device.
+
+The one object that the rest of limner holds. Owns models and lanes. All methods may be called from any thread; `load`
+and `close` block, the others do not.
+"""
+
+import logging
+import threading
+from typing import Any
+
+from limner.engine.backlog import Backlog
+from limner.engine.devices import resolve
+from limner.engine.executor import Lane
+from limner.engine.gate import Gate
+from limner.engine.live import Live
+from limner.engine.load import load_pipeline
+from limner.engine.model import Model
+from limner.engine.sample import EngineSettings, Listener, LoadedModel, ModelSource, Sample, Ticket
+from limner.errors import InvalidRequest, ModelNotFound, NotReady
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """Models, a device and its lanes. Close it to free threads and memory."""
+
+    def __init__(self, settings: EngineSettings | None = None) -> None:
+        self._settings = settings or EngineSettings()
+        self.device = resolve(self._settings)
+        self._gate = Gate()
+        self._backlog: Backlog[Live] = Backlog(self.device.lanes, max_active=self._settings.max_active)
+        self._models: dict[str, Model] = {}
+        self._loading = threading.Lock()
+        self._lanes = [
+            Lane(i, self._backlog, self.device, self._gate, self._settings.max_batch) for i in range(self.device.lanes)
+        ]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every lane lives and the engine is not closing."""
+        return self._backlog.is_healthy and not self._backlog.closing
+
+    @property
+    def fiber_threads(self) -> int:
+        """Threads that fibers have needed so far; they are used again, so this stays bounded."""
+        return sum(lane.fiber_threads for lane in self._lanes)
+
+    def load(self, source: ModelSource) -> LoadedModel:
+        """Load a model, or answer what is loaded under that id. Blocks for as long as it takes.
+
+        Raises InvalidRequest, NotReady or ModelNotFound with a message that says what is wrong with the source.
+        """
+        with self._loading:
+            known = self._models.get(source.id)
+            if known is not None:
+                return known.info
+            pipeline, info = load_pipeline(source, self.device)
+            return self._keep(pipeline, info)
+
+    def adopt(self, pipeline: Any, info: LoadedModel) -> LoadedModel:
+        """Serve a pipeline that was built elsewhere; it must be on this engine's device already."""
+        with self._loading:
+            return self._keep(pipeline, info)
+
+    def _keep(self, pipeline: Any, info: LoadedModel) -> LoadedModel:
+        self._models[info.id] = Model(info, pipeline, self._settings)
+        log.info(
+            "loaded %s: %s, revision %s, %.1f MB", info.id, info.pipeline, info.revision, info.parameter_bytes / 1e6
+        )
+        return info
+
+    def unload(self, model: str) -> None:
+        """Forget a model; samples that run on it finish."""
+        with self._loading:
+            self._models.pop(model, None)
+
+    def models(self) -> tuple[LoadedModel, ...]:
+        """What is loaded."""
+        return tuple(model.info for model in self._models.values())
+
+    def arguments(self, model: str, pipeline: str) -> frozenset[str]:
+        """Names of the arguments that ``pipeline`` takes. Raises ModelNotFound or InvalidRequest."""
+        return self._model(model).arguments_of(pipeline)
+
+    def submit(self, sample: Sample, listener: Listener) -> Ticket:
+        """Queue a sample; ``listener`` hears what becomes of it, from engine threads.
+
+        Raises ModelNotFound, InvalidRequest (a pipeline class or argument that does not exist) or NotReady at once.
+        """
+        model = self._model(sample.model)
+        unknown = sample.arguments.keys() - model.arguments_of(sample.pipeline)
+        if unknown:
+            raise InvalidRequest(
+                f"{sample.pipeline} takes no argument {sorted(unknown)[0]!r}", param=sorted(unknown)[0]
+            )
+        model.pipeline(sample.pipeline)
+        live = Live(sample, listener, model)
+        if not self._backlog.add(live):
+            raise NotReady("the engine is closing or has died")
+        return _Ticket(live, self._backlog)
+
+    def close(self) -> None:
+        """Cancel everything, end all threads, and give the modules back as they were."""
+        self._backlog.close()
+        for lane in self._lanes:
+            lane.join()
+        for model in self._models.values():
+            model.close()
+        self._models.clear()
+
+    def _model(self, model: str) -> Model:
+        found = self._models.get(model)
+        if found is None:
+            raise ModelNotFound(f"model {model!r} is not loaded", param="model")
+        return found
+
+
+class _Ticket:
+    def __init__(self, live: Live, backlog: Backlog[Live]) -> None:
+        self._live, self._backlog = live, backlog
+
+    def cancel(self) -> None:
+        self._live.cancelled = True
+        self._backlog.notify()

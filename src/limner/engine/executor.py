@@ -1,0 +1,232 @@
+"""A lane: one thread that begins samples, merges their suspended calls into forwards, and resumes them.
+
+One turn reads as *admit, choose, run, resume*. Owns its fibers; samples come from the backlog, the choice from the
+policy, the forward from the rendezvous point.
+"""
+
+import logging
+import threading
+from collections.abc import Sequence
+from time import monotonic, perf_counter
+from typing import Any
+
+import torch
+
+from limner.core import Picture
+from limner.engine.backlog import Backlog
+from limner.engine.devices import Device
+from limner.engine.failures import is_out_of_memory, to_limner_error
+from limner.engine.fibers import FiberPool
+from limner.engine.gate import Gate
+from limner.engine.live import Live, Pause
+from limner.engine.policy import BatchCurve, Waiting, choose
+from limner.engine.rendezvous import Call
+from limner.engine.sample import Cancelled, Result
+from limner.errors import NotReady
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 0.002  # how often a lane looks whether another lane has finished the prompt it waits for
+
+
+class Lane:
+    """One executor. Started by its constructor; ends after the backlog closes."""
+
+    def __init__(self, index: int, backlog: Backlog[Live], device: Device, gate: Gate, max_batch: int) -> None:
+        self._index, self._backlog, self._device, self._gate = index, backlog, device, gate
+        self._max_batch = max_batch
+        self._caps: dict[int, int] = {}  # point id -> batch size that still fitted into memory
+        self._curves: dict[object, BatchCurve] = {}
+        self._active: list[Live] = []
+        self._fibers = FiberPool(_prepare_fiber_thread, name=f"limner-fiber-{index}")
+        self._thread = threading.Thread(target=self._run, name=f"limner-lane-{index}", daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until the lane has ended."""
+        self._thread.join()
+
+    @property
+    def fiber_threads(self) -> int:
+        """Threads that this lane's fibers have needed so far."""
+        return self._fibers.threads
+
+    def _run(self) -> None:
+        try:
+            while not self._backlog.closing:
+                self._turn()
+            self._end(NotReady("the engine is closing"))
+        except BaseException:  # the thread's root
+            log.exception("lane %d died", self._index)
+            for live in self._backlog.lane_died(self._index):
+                live.listener.failed(NotReady("the engine has died"))
+        finally:
+            self._fibers.close()
+
+    def _turn(self) -> None:
+        self._admit()
+        self._resume_ready()
+        batch = self._choose()
+        if batch:
+            self._forward(batch)
+        elif not any(_can_go_on(live) for live in self._active):
+            self._sleep()
+
+    def _sleep(self) -> None:
+        backlog = self._backlog
+
+        def has_news() -> bool:
+            return backlog.closing or backlog.can_take(self._index) or any(_can_go_on(live) for live in self._active)
+
+        backlog.wait(has_news, _POLL_S if self._active else None)
+
+    def _admit(self) -> None:
+        for dropped in self._backlog.drop_cancelled():
+            dropped.listener.cancelled()
+        while (live := self._backlog.take(self._index)) is not None:
+            live.lane, live.started_at = self._index, monotonic()
+            self._active.append(live)
+            try:
+                live.loras = self._adapters_for(live)
+            except Exception as error:  # noqa: BLE001 - this sample's failure, not the lane's
+                self._finish(live, error)
+                continue
+            live.fiber = self._fibers.start(live.draw, live)
+            self._resume(live)
+
+    def _adapters_for(self, live: Live) -> Any:
+        adapters, loras = live.model.adapters, live.sample.loras
+        if loras:
+            # Loading changes modules that other lanes are running on, so it waits for all of them to stand still.
+            with self._gate.writing():
+                if not adapters.has(loras):
+                    adapters.ensure(loras)
+                return adapters.weights(loras)
+        return ()
+
+    def _resume_ready(self) -> None:
+        """Go on with fibers that wait for no forward: cancelled ones, and those whose pause is over."""
+        for live in list(self._active):
+            if live.cancelled:
+                self._resume(live, error=Cancelled())
+            elif isinstance(live.waiting_on, Pause) and live.waiting_on.is_over():
+                self._resume(live)
+
+    def _choose(self) -> list[Live]:
+        """The samples whose calls make the next forward."""
+        ready = [(live, call) for live in self._active if isinstance(call := live.waiting_on, Call)]
+        if not ready:
+            return []
+        now = monotonic()
+        waiting = [
+            # Encoding and decoding are the short ends of a sample: what is left after them decides.
+            Waiting(call.key, live.owner, live.remaining, now - call.since)
+            for live, call in ready
+        ]
+        most = self._max_batch
+        chosen = choose(waiting, self._backlog.shares, limit=most)
+        call = ready[chosen[0]][1]
+        limit = self._limit(call, min(most, len(chosen)))
+        return [ready[i][0] for i in chosen[:limit]]
+
+    def _limit(self, call: Call, most: int) -> int:
+        if most <= 1:
+            return 1
+        return min(self._caps.get(id(call.point), most), self._curve(call).limit(most))
+
+    def _curve(self, call: Call) -> BatchCurve:
+        if len(self._curves) > 256:
+            self._curves.clear()
+        return self._curves.setdefault(call.key, BatchCurve())
+
+    def _forward(self, batch: Sequence[Live]) -> None:
+        calls = [live.waiting_on for live in batch]
+        assert all(isinstance(call, Call) for call in calls), "only calls are chosen"
+        self._answer(batch, [call for call in calls if isinstance(call, Call)])
+
+    def _answer(self, batch: Sequence[Live], calls: Sequence[Call]) -> None:
+        """Run one forward for ``calls`` and resume their fibers; what fails together is tried again one by one."""
+        point = calls[0].point
+        self._share_cores()
+        began = perf_counter()
+        try:
+            with self._gate.reading():
+                outputs = point.run(calls)
+        except Exception as error:  # noqa: BLE001 - belongs to the samples, which report it
+            self._recover(batch, calls, error)
+            return
+        elapsed_s = perf_counter() - began
+        if point.collator is not None:
+            self._curve(calls[0]).observe(len(calls), elapsed_s)
+        for live in batch:
+            live.charge(point.stage, elapsed_s / len(batch))
+            self._backlog.charge(live.owner, elapsed_s / len(batch))
+        for live, output in zip(batch, outputs, strict=True):
+            self._resume(live, output)
+
+    def _recover(self, batch: Sequence[Live], calls: Sequence[Call], error: Exception) -> None:
+        if is_out_of_memory(error):
+            _free_memory()
+            self._caps[id(calls[0].point)] = max(1, len(calls) // 2)
+        if len(calls) == 1:
+            self._resume(batch[0], error=error)
+            return
+        log.warning("a batch of %d failed and runs singly: %s", len(calls), error)
+        for live, call in zip(batch, calls, strict=True):
+            self._answer([live], [call])
+
+    def _share_cores(self) -> None:
+        """Give this lane's forwards the cores that other lanes leave idle."""
+        if self._device.is_cpu:
+            torch.set_num_threads(max(1, self._device.cores // max(1, self._backlog.busy_lanes())))
+
+    def _resume(self, live: Live, output: Any = None, *, error: BaseException | None = None) -> None:
+        assert live.fiber is not None
+        with self._gate.reading():
+            live.fiber.resume(output, error=error)
+        if live.fiber.done:
+            self._finish(live, live.fiber.error)
+
+    def _finish(self, live: Live, error: BaseException | None) -> None:
+        """Report the end. The fiber goes first: an error's traceback would keep its tensors alive."""
+        picture = live.fiber.result if live.fiber else None
+        live.fiber = None
+        self._active.remove(live)
+        self._backlog.done(self._index, live)
+        _report(live, picture, error)
+
+    def _end(self, error: NotReady) -> None:
+        """Unwind every fiber and fail what is left."""
+        for live in list(self._active):
+            live.cancelled = True
+            while live in self._active:
+                self._resume(live, error=Cancelled())
+        for live in self._backlog.lane_died(self._index):
+            live.listener.failed(error)
+
+
+def _report(live: Live, picture: object, error: BaseException | None) -> None:
+    match error:
+        case None:
+            assert isinstance(picture, Picture)
+            live.listener.finished(Result(picture, live.timings()))
+        case Cancelled():
+            live.listener.cancelled()
+        case _:
+            live.listener.failed(to_limner_error(error, live.sample.pipeline, began=live.step > 0))
+
+
+def _can_go_on(live: Live) -> bool:
+    waiting_on = live.waiting_on
+    return live.cancelled or not isinstance(waiting_on, Pause) or waiting_on.is_over()
+
+
+def _prepare_fiber_thread() -> None:
+    # The heavy operations run on the lane. What is left in a fiber is small, and more threads would only cost a pool.
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+
+
+def _free_memory() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,119 @@
+"""Getting a pipeline into memory, from wherever its weights are.
+
+Owns the kinds of sources; what a source is before loading is `probe`'s business.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from limner.engine.devices import Device
+from limner.engine.probe import Kind, Probe, probe, weights_revision
+from limner.engine.sample import LoadedModel, ModelSource
+from limner.errors import InvalidRequest, NotReady
+
+log = logging.getLogger(__name__)
+
+
+def load_pipeline(source: ModelSource, device: Device) -> tuple[Any, LoadedModel]:
+    """A pipeline on ``device`` and what identifies it. Blocks; may download.
+
+    Raises InvalidRequest for a source that is not a model, NotReady where a hub cannot be reached.
+    """
+    found = probe(source)
+    pipeline, origin = _read(source, found, device.dtype)
+    _keep_vae_precise(pipeline, device.dtype)
+    pipeline.to(device.name)
+    pipeline.set_progress_bar_config(disable=True)
+    modules = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    for module in modules:
+        module.eval().requires_grad_(False)
+    size = sum(p.numel() * p.element_size() for module in modules for p in module.parameters())
+    revision = weights_revision(origin)
+    return pipeline, LoadedModel(source.id, type(pipeline).__name__, revision, size, origin)
+
+
+def _read(source: ModelSource, found: Probe, dtype: torch.dtype) -> tuple[Any, Path]:
+    import diffusers
+
+    _be_quiet()
+    try:
+        match found.kind:
+            case Kind.DIRECTORY:
+                assert found.path is not None
+                return diffusers.DiffusionPipeline.from_pretrained(str(found.path), dtype=dtype), found.path
+            case Kind.SINGLE_FILE:
+                assert found.path is not None
+                return _single_file(found, source, dtype), found.path
+            case Kind.HUB:
+                folder = Path(diffusers.DiffusionPipeline.download(source.source, revision=source.revision))
+                return diffusers.DiffusionPipeline.from_pretrained(str(folder), dtype=dtype), folder
+    except (InvalidRequest, NotReady):
+        raise
+    except Exception as error:
+        raise _explain(source, error) from error
+
+
+def _single_file(found: Probe, source: ModelSource, dtype: torch.dtype) -> Any:
+    """A whole checkpoint in one file, or a denoiser in one file with the rest from ``base``."""
+    import diffusers
+
+    assert found.path is not None
+    if found.denoiser is None:
+        cls = getattr(diffusers, found.pipeline)
+        extra = {"config": source.base} if source.base else {}
+        return cls.from_single_file(str(found.path), dtype=dtype, **extra)
+    if source.base is None:
+        raise InvalidRequest(
+            f"{found.path.name} holds only a {found.denoiser}; name the model that has the rest as its base",
+            param="model",
+        )
+    model_cls = getattr(diffusers, found.denoiser)
+    part = "unet" if found.denoiser.startswith("UNet") else "transformer"
+    extra_args: dict[str, Any] = {}
+    if found.path.suffix == ".gguf":
+        extra_args["quantization_config"] = diffusers.GGUFQuantizationConfig(compute_dtype=dtype)
+    denoiser = model_cls.from_single_file(
+        str(found.path), config=source.base, subfolder=part, dtype=dtype, **extra_args
+    )
+    return diffusers.DiffusionPipeline.from_pretrained(source.base, dtype=dtype, **{part: denoiser})
+
+
+def _keep_vae_precise(pipeline: Any, dtype: torch.dtype) -> None:
+    """A VAE that overflows in float16 stays in float32: pipelines would cast it to and fro under other samples."""
+    vae = getattr(pipeline, "vae", None)
+    if dtype is torch.float16 and vae is not None and getattr(vae.config, "force_upcast", False):
+        vae.to(torch.float32)
+
+
+def _be_quiet() -> None:
+    import diffusers
+    import transformers
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def _explain(source: ModelSource, error: Exception) -> InvalidRequest | NotReady:
+    """One sentence on why ``source`` did not load."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
+
+    name = source.source
+    match error:
+        case GatedRepoError():
+            return InvalidRequest(
+                f"{name} is gated: accept its licence on huggingface.co and set HF_TOKEN", param="model"
+            )
+        case RepositoryNotFoundError():
+            return InvalidRequest(f"there is no model {name!r} on huggingface.co, or it is private", param="model")
+        case OfflineModeIsEnabled() | LocalEntryNotFoundError() | ConnectionError() | TimeoutError():
+            return NotReady(f"{name} is not on this machine and huggingface.co cannot be reached")
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    return InvalidRequest(f"cannot load {name}: {lines[0][:300]}", param="model")

@@ -1,0 +1,165 @@
+"""Low-rank adapters per request: loaded once into the shared modules, switched off there, and added row by row.
+
+peft's own switch (`set_adapters`) is one for all, so it cannot serve requests side by side. Here every LoRA layer
+always gives its base output, and a hook adds the terms that the current forward's rows ask for. Knows no samples.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from limner.core import Lora
+from limner.errors import InvalidRequest
+
+_active = threading.local()
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A loaded adapter under its internal name, and how strongly it applies."""
+
+    adapter: str
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """``weights`` for rows ``start`` to ``stop`` of the batch; stop None means all of them."""
+
+    weights: Weights
+    start: int
+    stop: int | None
+
+
+@contextmanager
+def mixing(rows: Sequence[tuple[tuple[Weights, ...], int | None]]) -> Iterator[None]:
+    """Apply adapters in forwards of this thread: for each call in batch order its adapters and its row count."""
+    first = rows[0][0]
+    if all(weights == first for weights, _ in rows):
+        terms, total = [_Term(weights, 0, None) for weights in first], None
+    else:
+        terms, total = _spans(rows)
+    _active.plan = (terms, total) if terms else None
+    try:
+        yield
+    finally:
+        _active.plan = None
+
+
+def _spans(rows: Sequence[tuple[tuple[Weights, ...], int | None]]) -> tuple[list[_Term], int]:
+    terms, start = [], 0
+    for weights, count in rows:
+        assert count is not None, "calls that differ need their row counts"
+        terms += [_Term(w, start, start + count) for w in weights]
+        start += count
+    return terms, start
+
+
+def _add_terms(layer: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor | None:
+    """Forward hook of a LoRA layer: output + sum of scale * B(A(x)) over the rows of each adapter."""
+    plan = getattr(_active, "plan", None)
+    if plan is None:
+        return None
+    terms, total = plan
+    result = output
+    for term in terms:
+        name = term.weights.adapter
+        if name not in layer.lora_A:
+            continue
+        if total is not None and inputs[0].shape[0] != total:
+            raise RuntimeError("a LoRA layer sees other rows than the batch has")  # the executor retries singly
+        x = inputs[0][term.start : term.stop].to(layer.lora_A[name].weight.dtype)
+        delta = layer.lora_B[name](layer.lora_A[name](x)) * (layer.scaling[name] * term.weights.scale)
+        if result is output:
+            result = output.clone()
+        result[term.start : term.stop] += delta.to(output.dtype)
+    return result
+
+
+class Adapters:
+    """One model's adapters. `ensure` changes the modules: nothing may run on them meanwhile."""
+
+    def __init__(self, pipeline: Any, limit: int) -> None:
+        self._pipeline = pipeline
+        self._limit = limit
+        self._names: dict[str, str] = {}  # path -> adapter name, least recently used first
+        self._hooked: set[int] = set()
+        self._made = 0
+
+    def has(self, loras: Sequence[Lora]) -> bool:
+        """Whether all are loaded."""
+        return all(lora.path in self._names for lora in loras)
+
+    def weights(self, loras: Sequence[Lora]) -> tuple[Weights, ...]:
+        """What `mixing` wants for loaded adapters."""
+        for lora in loras:
+            self._names[lora.path] = self._names.pop(lora.path)
+        return tuple(Weights(self._names[lora.path], lora.scale) for lora in loras)
+
+    def ensure(self, loras: Sequence[Lora], *, in_use: frozenset[str] = frozenset()) -> None:
+        """Load what is missing; forget the least recently used adapters beyond the limit, except those ``in_use``.
+
+        Raises InvalidRequest for a file that is not there, is not an adapter, or does not fit the model.
+        """
+        for lora in loras:
+            if lora.path not in self._names:
+                self._names[lora.path] = self._load(lora)
+        wanted = {lora.path for lora in loras}
+        for path in list(self._names)[: max(0, len(self._names) - self._limit)]:
+            if path not in wanted and self._names[path] not in in_use:
+                self._pipeline.delete_adapters(self._names.pop(path))
+
+    def _load(self, lora: Lora) -> str:
+        if not hasattr(self._pipeline, "load_lora_weights"):
+            raise InvalidRequest(f"{type(self._pipeline).__name__} takes no LoRA", param="loras")
+        self._made += 1
+        name = f"lora_{self._made}"
+        try:
+            self._pipeline.load_lora_weights(_location(lora.path), adapter_name=name, use_safetensors=True)
+        except InvalidRequest:
+            raise
+        except Exception as error:
+            self._switch_off(name)
+            raise InvalidRequest(f"cannot use LoRA {lora.path!r}: {_first_line(error)}", param="loras") from error
+        if not self._switch_off(name):
+            raise InvalidRequest(f"LoRA {lora.path!r} fits no layer of this model", param="loras")
+        return name
+
+    def _switch_off(self, name: str) -> int:
+        """Leave every LoRA layer at its base output with our hook on it; how many layers ``name`` reached."""
+        from peft.tuners.lora import LoraLayer
+
+        reached = 0
+        for part in self._pipeline.components.values():
+            if not isinstance(part, torch.nn.Module):
+                continue
+            for layer in part.modules():
+                if not isinstance(layer, LoraLayer):
+                    continue
+                layer.enable_adapters(enabled=False)
+                reached += name in layer.lora_A
+                if id(layer) not in self._hooked:
+                    self._hooked.add(id(layer))
+                    layer.register_forward_hook(_add_terms)
+        return reached
+
+
+def _location(path: str) -> str:
+    """A local file or directory, or a Hugging Face id as ``owner/name``."""
+    local = Path(path).expanduser()
+    if local.is_dir() or (local.is_file() and local.suffix == ".safetensors"):
+        return str(local)
+    if local.exists():
+        raise InvalidRequest(f"LoRA {path!r} is not a .safetensors file or a directory", param="loras")
+    if path.count("/") == 1 and not path.startswith((".", "/", "~")) and not path.endswith(".safetensors"):
+        return path
+    raise InvalidRequest(f"there is no LoRA at {path!r}", param="loras")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

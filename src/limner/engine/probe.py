@@ -1,0 +1,224 @@
+"""What a model source is, found out cheaply: its kind, its pipeline class and what identifies its weights.
+
+Reads small files and headers only, and imports no torch; loading is `load`'s business.
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from limner.engine.sample import ModelSource
+from limner.errors import InvalidRequest, NotReady
+
+_EMBEDDED = "embedded:"
+_WHOLE_FILE_BYTES = 64 * 1024 * 1024
+_SAMPLE_BYTES = 1024 * 1024
+
+
+class Kind(Enum):
+    """Where weights come from."""
+
+    DIRECTORY = auto()
+    SINGLE_FILE = auto()
+    HUB = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What was found. ``path`` is None for a model that is not on this machine; ``denoiser`` is the model class where
+    a single file holds nothing else."""
+
+    kind: Kind
+    pipeline: str
+    path: Path | None = None
+    denoiser: str | None = None
+
+
+def probe(source: ModelSource) -> Probe:
+    """Look at ``source``. A Hugging Face id is looked up at the hub, unless it is in the cache.
+
+    Raises InvalidRequest where there is no model, NotReady where the hub cannot be reached.
+    """
+    if source.source.startswith(_EMBEDDED):
+        return _directory(embedded_path(source.source))
+    path = Path(source.source).expanduser()
+    if path.is_dir():
+        return _directory(path)
+    if path.is_file():
+        return _file(path)
+    if _looks_like_hub_id(source.source):
+        return Probe(Kind.HUB, _hub_pipeline(source))
+    raise InvalidRequest(f"there is no model at {source.source!r}", param="model")
+
+
+def embedded_path(source: str) -> Path:
+    """The package directory of ``embedded:NAME``; raises InvalidRequest if there is none."""
+    name = source.removeprefix(_EMBEDDED)
+    path = Path(str(resources.files("limner"))) / "suite" / name
+    if not (name.isidentifier() and path.is_dir()):
+        raise InvalidRequest(f"there is no embedded model {name!r}", param="model")
+    return path
+
+
+def weights_revision(path: Path) -> str:
+    """What identifies local weights, 12 hex digits: a hub snapshot's commit, or a hash over names, sizes and contents.
+
+    Of files beyond 64 MB only size, beginning and end count, so that terabytes stay quick.
+    """
+    if path.parent.name == "snapshots":
+        return path.name[:12]
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in _REVISION_SUFFIXES)
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.relative_to(path).as_posix()}:{size}:".encode())
+        with file.open("rb") as stream:
+            if size <= _WHOLE_FILE_BYTES:
+                digest.update(stream.read())
+            else:
+                digest.update(stream.read(_SAMPLE_BYTES))
+                stream.seek(-_SAMPLE_BYTES, 2)
+                digest.update(stream.read())
+    return digest.hexdigest()[:12]
+
+
+_REVISION_SUFFIXES = frozenset({".safetensors", ".bin", ".json", ".txt", ".model", ".ckpt", ".gguf"})
+
+
+def _directory(path: Path) -> Probe:
+    index = path / "model_index.json"
+    if not index.is_file():
+        raise InvalidRequest(f"{path} has no model_index.json, so it is no diffusers pipeline", param="model")
+    return Probe(Kind.DIRECTORY, _class_name(json.loads(index.read_text("utf-8")), str(path)), path)
+
+
+def _class_name(index: Mapping[str, Any], where: str) -> str:
+    name = index.get("_class_name")
+    if not isinstance(name, str):
+        raise InvalidRequest(f"model_index.json of {where} names no pipeline class", param="model")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    """Tensor names that tell a checkpoint's architecture; ``denoiser`` is set where only that is inside."""
+
+    has: tuple[str, ...]
+    pipeline: str
+    denoiser: str | None = None
+
+
+# Tensor names as the original authors' files have them (first) or as diffusers saves the denoiser alone; the first
+# signature that fits wins, so the more particular ones stand first.
+_SIGNATURES = (
+    _Signature(("conditioner.embedders.1.model.ln_final.weight",), "StableDiffusionXLPipeline"),
+    _Signature(("conditioner.embedders.0.model.ln_final.weight",), "StableDiffusionXLImg2ImgPipeline"),
+    _Signature(
+        ("cond_stage_model.transformer.text_model.embeddings.position_embedding.weight",), "StableDiffusionPipeline"
+    ),
+    _Signature(("cond_stage_model.model.positional_embedding",), "StableDiffusionPipeline"),
+    _Signature(("model.diffusion_model.joint_blocks.0.context_block.attn.qkv.weight",), "StableDiffusion3Pipeline"),
+    _Signature(("double_stream_modulation_img.lin.weight",), "Flux2Pipeline", "Flux2Transformer2DModel"),
+    _Signature(("double_stream_modulation_img.linear.weight",), "Flux2Pipeline", "Flux2Transformer2DModel"),
+    _Signature(("double_blocks.0.img_attn.qkv.weight",), "FluxPipeline", "FluxTransformer2DModel"),
+    _Signature(("single_transformer_blocks.0.proj_mlp.weight",), "FluxPipeline", "FluxTransformer2DModel"),
+    _Signature(("joint_blocks.0.context_block.attn.qkv.weight",), "StableDiffusion3Pipeline", "SD3Transformer2DModel"),
+    _Signature(("context_refiner.0.attention.qkv.weight",), "ZImagePipeline", "ZImageTransformer2DModel"),
+    _Signature(("all_x_embedder.2-1.weight",), "ZImagePipeline", "ZImageTransformer2DModel"),
+    _Signature(
+        ("transformer_blocks.0.img_mod.1.weight", "txt_norm.weight"), "QwenImagePipeline", "QwenImageTransformer2DModel"
+    ),
+    _Signature(
+        ("add_embedding.linear_1.weight", "conv_in.weight"), "StableDiffusionXLPipeline", "UNet2DConditionModel"
+    ),
+    _Signature(
+        ("down_blocks.0.resnets.0.conv1.weight", "conv_in.weight"), "StableDiffusionPipeline", "UNet2DConditionModel"
+    ),
+)
+
+
+def _file(path: Path) -> Probe:
+    match path.suffix:
+        case ".safetensors":
+            names = safetensors_names(path)
+        case ".gguf":
+            names = _gguf_names(path)
+        case ".ckpt":
+            return Probe(Kind.SINGLE_FILE, "StableDiffusionPipeline", path)  # the format had its day with that family
+        case _:
+            raise InvalidRequest(
+                f"{path.name} is no checkpoint: .safetensors, .ckpt and .gguf files are", param="model"
+            )
+    bare = {name.removeprefix("model.diffusion_model.") for name in names}
+    for signature in _SIGNATURES:
+        known = names if signature.denoiser is None else bare
+        if all(name in known for name in signature.has):
+            return Probe(Kind.SINGLE_FILE, signature.pipeline, path, signature.denoiser)
+    raise InvalidRequest(f"{path.name} is of no architecture that single files are read of", param="model")
+
+
+def safetensors_names(path: Path) -> set[str]:
+    """Tensor names from the header: 8 bytes little-endian length, then that much JSON."""
+    try:
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > 100_000_000:
+                raise ValueError("header too long")
+            header = json.loads(stream.read(length))
+    except (ValueError, struct.error) as error:
+        raise InvalidRequest(f"{path.name} is not a safetensors file", param="model") from error
+    return _names(header)
+
+
+def _names(header: Iterable[str]) -> set[str]:
+    return {name for name in header if name != "__metadata__"}
+
+
+def _gguf_names(path: Path) -> set[str]:
+    try:
+        from gguf import GGUFReader  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise InvalidRequest("reading .gguf files needs the package gguf: pip install gguf", param="model") from error
+    return {tensor.name for tensor in GGUFReader(path).tensors}
+
+
+def _looks_like_hub_id(text: str) -> bool:
+    owner, slash, name = text.partition("/")
+    return bool(owner and slash and name) and "/" not in name and not text.startswith((".", "~"))
+
+
+def _hub_pipeline(source: ModelSource) -> str:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    name = source.source
+    try:
+        index = hf_hub_download(name, "model_index.json", revision=source.revision)
+    except LocalEntryNotFoundError as error:
+        raise NotReady(f"{name} is not on this machine and huggingface.co cannot be reached") from error
+    except GatedRepoError as error:
+        raise InvalidRequest(
+            f"{name} is gated: accept its licence on huggingface.co and set HF_TOKEN", param="model"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise InvalidRequest(
+            f"there is no model {name!r} on huggingface.co, or it is private", param="model"
+        ) from error
+    except EntryNotFoundError as error:
+        raise InvalidRequest(
+            f"{name} has no model_index.json, so it is no diffusers pipeline", param="model"
+        ) from error
+    except OSError as error:
+        raise NotReady(f"{name} is not on this machine and huggingface.co cannot be reached: {error}") from error
+    return _class_name(json.loads(Path(index).read_text("utf-8")), name)

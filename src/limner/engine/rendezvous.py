@@ -1,0 +1,164 @@
+"""Where fibers meet: the methods of a model's shared modules that suspend their caller and run for several at once.
+
+Owns the hooks and one real forward; knows no policy, no queue and no pipeline class.
+"""
+
+import functools
+import logging
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Protocol
+
+import torch
+
+from limner.engine import fibers
+from limner.engine.collate import Arguments, Collator, Fingerprint
+from limner.engine.lora import Weights, mixing
+from limner.engine.sample import Stage
+
+log = logging.getLogger(__name__)
+
+_DENOISERS = ("transformer", "transformer_2", "unet", "controlnet", "prior", "decoder")
+_CANARY_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 2e-2}
+
+
+class Guest(Protocol):
+    """What a fiber's context must offer to be met here."""
+
+    def meet(self, point: "Point", args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Answer one call of ``point`` made inside the fiber."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A suspended call. ``key`` equal means mergeable; ``since`` is monotonic seconds."""
+
+    point: "Point"
+    args: tuple[Any, ...]
+    arguments: Arguments
+    key: Hashable
+    loras: tuple[Weights, ...] = ()
+    since: float = field(default_factory=monotonic)
+
+    @property
+    def rows(self) -> int:
+        """Rows along the batch dimension."""
+        assert self.point.collator is not None, "only a denoiser's call has rows"
+        return self.point.collator.rows(self.arguments)
+
+
+class Point:
+    """One method of one module. With a collator several calls can be one forward; without, they run one by one.
+
+    ``lock`` serialises lanes where the module keeps state during a call.
+    """
+
+    def __init__(
+        self,
+        owner: torch.nn.Module,
+        method: str,
+        stage: Stage,
+        *,
+        collator: Collator | None = None,
+        lock: AbstractContextManager[Any] | None = None,
+    ) -> None:
+        self.owner, self.method, self.stage, self.collator = owner, method, stage, collator
+        self._lock = lock or nullcontext()
+        self._original: Callable[..., Any] = getattr(owner, method)
+        self._was_own = method in owner.__dict__
+        # The first merged batches are run singly as well; a family that is not in the table must prove itself longer.
+        self._canaries = 0 if collator is None else 1 if collator.is_known else 3
+        self.merges = collator is not None
+
+    def install(self) -> None:
+        """Route calls made inside fibers to their context; calls from other threads go through untouched."""
+
+        @functools.wraps(self._original)
+        def rendezvous(*args: Any, **kwargs: Any) -> Any:
+            fiber = fibers.current()
+            if fiber is None:
+                return self._original(*args, **kwargs)
+            guest: Guest = fiber.context  # type: ignore[assignment]
+            return guest.meet(self, args, kwargs)
+
+        setattr(self.owner, self.method, rendezvous)
+
+    def remove(self) -> None:
+        """Undo `install`."""
+        if self._was_own:
+            setattr(self.owner, self.method, self._original)
+        else:
+            self.owner.__dict__.pop(self.method, None)
+
+    def call(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], loras: tuple[Weights, ...], fingerprint: Fingerprint
+    ) -> Call:
+        """Describe one call, with a key of its own where it cannot merge."""
+        if self.collator is None or not self.merges:
+            return Call(self, args, kwargs, object(), loras)
+        arguments = self.collator.bind(args, kwargs)
+        return Call(self, (), arguments, (id(self), self.collator.key(arguments, fingerprint)), loras)
+
+    def run(self, calls: Sequence[Call]) -> list[Any]:
+        """One real forward for calls of equal keys; one output each. Runs in the caller's thread, without gradients."""
+        with torch.no_grad(), self._lock:
+            if len(calls) == 1:
+                return [self._single(calls[0])]
+            outputs = self._merged(calls)
+            return self._checked(calls, outputs) if self._canaries else outputs
+
+    def _single(self, call: Call) -> Any:
+        with mixing([(call.loras, None)]):
+            return self._original(*call.args, **call.arguments)
+
+    def _merged(self, calls: Sequence[Call]) -> list[Any]:
+        assert self.collator is not None
+        counts = [call.rows for call in calls]
+        with mixing([(call.loras, count) for call, count in zip(calls, counts, strict=True)]):
+            output = self._original(**self.collator.merge([call.arguments for call in calls]))
+        return self.collator.split(output, counts)
+
+    def _checked(self, calls: Sequence[Call], outputs: list[Any]) -> list[Any]:
+        self._canaries -= 1
+        singles = [self._single(call) for call in calls]
+        if all(_close(a, b) for a, b in zip(outputs, singles, strict=True)):
+            return outputs
+        self.merges = False
+        log.warning("%s gives other results when merged; its calls run singly from now on", type(self.owner).__name__)
+        return singles
+
+
+def _close(merged: Any, single: Any) -> bool:
+    """Equal within rounding, element by element; the tolerance is relative to the largest magnitude."""
+    if isinstance(single, torch.Tensor):
+        if merged.shape != single.shape:
+            return False
+        scale = max(1.0, float(single.abs().max())) if single.numel() else 1.0
+        return bool((merged.float() - single.float()).abs().max() <= _CANARY_TOLERANCE.get(single.dtype, 1e-3) * scale)
+    if isinstance(single, list | tuple):
+        return all(_close(a, b) for a, b in zip(merged, single, strict=True))
+    if isinstance(single, dict):
+        return all(_close(merged[key], single[key]) for key in single)
+    return True
+
+
+def points_of(components: dict[str, Any]) -> list[Point]:
+    """The rendezvous points of a pipeline's components: denoisers merge; encoders and the VAE take turns."""
+    points: list[Point] = []
+    for name, part in components.items():
+        if not isinstance(part, torch.nn.Module):
+            continue
+        if name in _DENOISERS:
+            points.append(Point(part, "forward", "denoise", collator=Collator(part)))
+        elif name.startswith(("text_encoder", "image_encoder")):
+            # Transformers record hidden states through hooks on the module, which two threads must not do at once.
+            points.append(Point(part, "forward", "encode", lock=threading.Lock()))
+        elif name == "vae":
+            # VAEs of the causal kind cache features in the module during a call.
+            lock = threading.Lock() if hasattr(part, "clear_cache") else None
+            points += [Point(part, "encode", "encode", lock=lock), Point(part, "decode", "decode", lock=lock)]
+    return points

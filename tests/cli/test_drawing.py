@@ -1,0 +1,229 @@
+"""generate and edit, drawn in this process and by a server: the same files, summaries and codes."""
+
+import asyncio
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from limner import errors
+from limner.cli.exits import ExitCode
+from limner.core import Operation, Size
+from tests.cli.conftest import Run
+from tests.fakes import FakeBackend
+
+
+@pytest.fixture(params=["in process", "on a server"])
+def where(request: pytest.FixtureRequest) -> list[str]:
+    """Options that choose who draws; both end at the same fake backend."""
+    if request.param == "in process":
+        request.getfixturevalue("here")
+        return []
+    return ["--server", request.getfixturevalue("live")]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "in.png"
+    Image.new("RGB", (64, 64), "red").save(path)
+    return path
+
+
+def test_a_picture_is_written_and_its_path_printed(run: Run, where: list[str], tmp_path: Path) -> None:
+    ran = run("generate", "a red circle", "-o", "out.png", "--seed", 7, *where)
+    assert (ran.code, ran.out) == (ExitCode.OK, "out.png\n")
+    assert Image.open(tmp_path / "out.png").format == "PNG"
+    assert "model=sketch" in ran.err
+    assert "seed=7" in ran.err
+
+
+def test_all_options_reach_the_backend(run: Run, where: list[str], backend: FakeBackend) -> None:
+    numbers = ["--steps", 3, "--seed", 5, "--guidance-scale", 2.5, "--timeout", 60]
+    texts = ["--size", "128x128", "--model", "sketch", "--negative-prompt", "blue"]
+    ran = run("generate", "a red circle", *numbers, *texts, *where)
+    assert ran.code == ExitCode.OK, ran.err
+    (asked,) = backend.requests
+    assert (asked.operation, asked.prompt, asked.size, asked.seed) == (
+        Operation.GENERATE,
+        "a red circle",
+        Size(128, 128),
+        5,
+    )
+    assert asked.timeout_s == 60
+    assert asked.params["num_inference_steps"] == 3
+    assert asked.params["guidance_scale"] == 2.5
+    assert asked.params["negative_prompt"] == "blue"
+
+
+def test_several_pictures_are_numbered(run: Run, where: list[str], tmp_path: Path) -> None:
+    ran = run("generate", "x", "-n", 3, "-o", "out.png", "--seed", 1, *where)
+    assert ran.out.split() == ["out_0.png", "out_1.png", "out_2.png"]
+    assert "seeds=1,2,3" in ran.err
+    assert len({(tmp_path / name).read_bytes() for name in ran.out.split()}) == 3
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "file_format"),
+    [
+        ([], "limner.png", "PNG"),
+        (["-o", "a.jpg"], "a.jpg", "JPEG"),
+        (["-o", "a.JPEG"], "a.JPEG", "JPEG"),
+        (["-o", "a.webp"], "a.webp", "WEBP"),
+        (["-o", "a"], "a", "PNG"),
+        (["--format", "jpeg"], "limner.jpg", "JPEG"),
+        (["-o", "a.png", "--format", "webp"], "a.png", "WEBP"),
+    ],
+)
+def test_the_format_is_the_one_asked_for_or_the_suffix(
+    run: Run, where: list[str], tmp_path: Path, options: list[str], name: str, file_format: str
+) -> None:
+    assert run("generate", "x", *options, *where).out == f"{name}\n"
+    assert Image.open(tmp_path / name).format == file_format
+
+
+def test_an_existing_file_is_replaced(run: Run, where: list[str], tmp_path: Path) -> None:
+    (tmp_path / "limner.png").write_text("old")
+    assert run("generate", "x", *where).code == ExitCode.OK
+    assert Image.open(tmp_path / "limner.png").format == "PNG"
+
+
+def test_quiet_leaves_stderr_empty_but_for_warnings(run: Run, where: list[str]) -> None:
+    assert run("generate", "x", "--quiet", *where).err == ""
+    adjusted = run("generate", "x", "-q", "--size", "130x130", *where)
+    assert adjusted.code == ExitCode.OK
+    assert adjusted.err.startswith("limner: warning: ")
+
+
+def test_an_edit_carries_its_picture(run: Run, where: list[str], source: Path, backend: FakeBackend) -> None:
+    ran = run("edit", source, "make it blue", "-o", "out.png", *where)
+    assert (ran.code, ran.out) == (ExitCode.OK, "out.png\n"), ran.err
+    (asked,) = backend.requests
+    assert (asked.operation, asked.prompt) == (Operation.EDIT, "make it blue")
+    assert [picture.size for picture in asked.inputs] == [Size(64, 64)]
+    assert asked.inputs[0].pixels[:3] == b"\xff\x00\x00"
+
+
+def test_a_mask_makes_it_an_inpaint(
+    run: Run, where: list[str], source: Path, tmp_path: Path, backend: FakeBackend
+) -> None:
+    mask = Image.new("L", (64, 64), 0)
+    mask.paste(255, (0, 0, 32, 64))
+    mask.save(tmp_path / "mask.png")
+    ran = run("edit", source, "a blue half", "--mask", tmp_path / "mask.png", "--strength", 0.5, *where)
+    assert ran.code == ExitCode.OK, ran.err
+    (asked,) = backend.requests
+    assert asked.operation == Operation.INPAINT
+    assert asked.mask is not None
+    assert asked.mask.pixels[:33] == b"\xff" * 32 + b"\0"
+    assert asked.params["strength"] == 0.5
+
+
+def test_a_file_that_is_no_picture_is_refused(run: Run, where: list[str], tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("not a picture")
+    ran = run("edit", "notes.png", "x", *where)
+    assert (ran.code, ran.out) == (ExitCode.INVALID, "")
+    assert "not a picture" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--size", "big"], "'big'"),
+        (["--steps", 100_000], "num_inference_steps"),
+        (["--model", "no-such-model"], "no-such-model"),
+        (["-n", 50], "n"),
+    ],
+)
+def test_what_cannot_be_drawn_names_the_value(run: Run, where: list[str], options: list[object], said: str) -> None:
+    if said == "no-such-model" and not where:
+        pytest.skip("a model that is drawn in process is loaded by name, not looked up among served ones")
+    ran = run("generate", "x", *options, *where)
+    assert (ran.code, ran.out) == (ExitCode.INVALID, "")
+    assert said in ran.err
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.UpstreamFailed("it broke"), ExitCode.FAILED),
+        (errors.NotReady("it died"), ExitCode.UNREACHABLE),
+        (errors.InvalidRequest("it cannot"), ExitCode.INVALID),
+        (errors.UpstreamTimeout("it slept"), ExitCode.TIMED_OUT),
+        (RuntimeError("a bug"), ExitCode.FAILED),
+    ],
+)
+def test_a_failure_while_drawing_keeps_its_code(
+    run: Run, where: list[str], backend: FakeBackend, tmp_path: Path, error: Exception, code: ExitCode
+) -> None:
+    backend.error = error
+    ran = run("generate", "x", *where)
+    assert (ran.code, ran.out) == (code, "")
+    assert not (tmp_path / "limner.png").exists()
+    if not isinstance(error, RuntimeError):
+        assert str(error) in ran.err
+
+
+def test_a_deadline_is_its_own_code(run: Run, where: list[str], backend: FakeBackend) -> None:
+    backend.delay_s = 0.2
+    ran = run("generate", "x", "--timeout", 0.1, *where)
+    assert ran.code == ExitCode.TIMED_OUT
+    assert "0.1 s" in ran.err
+
+
+def test_a_full_queue_is_its_own_code(run: Run, live: str, backend: FakeBackend) -> None:
+    import threading
+
+    import httpx2
+
+    backend.delay_s = 0.2
+    url = f"{live}/v1/images/generations"
+    other = threading.Thread(target=lambda: httpx2.post(url, json={"prompt": "first", "size": "64x64"}, timeout=60))
+    other.start()
+    while not backend.requests:
+        threading.Event().wait(0.01)
+    ran = run("generate", "second", "--server", live)
+    assert ran.code == ExitCode.OVERLOADED
+    assert "the queue is full" in ran.err
+    backend.delay_s = 0
+    other.join()
+
+
+def test_interrupting_cancels_the_work(run: Run, here: FakeBackend) -> None:
+    import os
+    import signal
+    import threading
+
+    here.delay_s = 0.05
+
+    def interrupt() -> None:
+        while not here.requests:
+            threading.Event().wait(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    ran = run("generate", "x")
+    thread.join()
+    assert ran.code == ExitCode.INTERRUPTED
+    assert ran.err == "limner: interrupted\n"
+    assert here.cancelled == 1
+    assert here.closed
+
+
+async def test_steps_are_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    from limner.cli.progress import watching
+    from limner.core import Progress, Queued
+
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with watching(quiet=False) as watch:
+        watch(Queued(0))
+        watch(Progress(3, 20))
+        await asyncio.sleep(0.3)
+    assert "step 3/20" in terminal.getvalue()

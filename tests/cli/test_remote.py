@@ -1,0 +1,148 @@
+"""What goes over the wire, and every kind of answer."""
+
+import base64
+import json
+
+import pytest
+
+from limner.cli.exits import ExitCode
+from limner.cli.remote import base_url
+from tests.cli.conftest import Run, Scripted
+
+PNG = b"\x89PNG as far as a client cares"
+B64 = base64.b64encode(PNG).decode()
+
+
+@pytest.mark.parametrize(
+    "server", ["http://host:8000", "http://host:8000/", "http://host:8000/v1", "host:8000", "host:8000/v1/"]
+)
+def test_servers_may_be_named_as_people_have_them(server: str) -> None:
+    assert base_url(server) == "http://host:8000"
+
+
+def test_the_request_holds_what_was_said_and_nothing_else(run: Run, scripted: Scripted) -> None:
+    scripted.answer(200, {"data": [{"b64_json": B64}]})
+    ran = run("generate", "a red circle", "--steps", 4, "--server", scripted.url, "--api-key", "secret")
+    ((path, headers, body),) = scripted.asked
+    assert path == "/v1/images/generations"
+    assert headers["authorization"] == "Bearer secret"
+    assert json.loads(body) == {
+        "prompt": "a red circle",
+        "n": 1,
+        "num_inference_steps": 4,
+        "output_format": "png",
+        "stream": True,
+    }
+    assert ran.out == "limner.png\n"
+
+
+def test_server_and_key_may_stand_in_the_environment(
+    run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIMNER_SERVER", scripted.url)
+    monkeypatch.setenv("LIMNER_API_KEY", "from-environment")
+    scripted.answer(200, {"data": [{"b64_json": B64}]})
+    assert run("generate", "x").code == ExitCode.OK
+    assert scripted.asked[0][1]["authorization"] == "Bearer from-environment"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "exit_code"),
+    [
+        (400, "invalid_value", ExitCode.INVALID),
+        (401, "invalid_api_key", ExitCode.REFUSED),
+        (402, "insufficient_credits", ExitCode.REFUSED),
+        (403, "forbidden", ExitCode.REFUSED),
+        (404, "model_not_found", ExitCode.INVALID),
+        (408, "timeout", ExitCode.TIMED_OUT),
+        (409, "conflict", ExitCode.INVALID),
+        (413, "too_large", ExitCode.INVALID),
+        (415, "unsupported_media_type", ExitCode.INVALID),
+        (418, "teapot", ExitCode.INVALID),
+        (422, "validation", ExitCode.INVALID),
+        (429, "queue_full", ExitCode.OVERLOADED),
+        (500, "internal_error", ExitCode.FAILED),
+        (502, "upstream_failed", ExitCode.FAILED),
+        (503, "not_ready", ExitCode.UNREACHABLE),
+        (504, "upstream_timeout", ExitCode.TIMED_OUT),
+    ],
+)
+def test_a_refusal_is_told_in_the_servers_words(
+    run: Run, scripted: Scripted, status: int, code: str, exit_code: ExitCode
+) -> None:
+    scripted.refuse(status, code, "this is why")
+    ran = run("generate", "x", "--server", scripted.url)
+    assert (ran.code, ran.out, ran.err) == (exit_code, "", "limner: this is why\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"), [("timeout", ExitCode.TIMED_OUT), ("upstream_failed", ExitCode.FAILED), (None, 1)]
+)
+def test_an_error_in_the_stream_is_told_too(
+    run: Run, scripted: Scripted, code: str | None, exit_code: ExitCode
+) -> None:
+    scripted.kind = "text/event-stream"
+    event = {"type": "error", "error": {"message": "too late", "code": code}}
+    scripted.body = b": keep-alive\n\nevent: error\ndata: " + json.dumps(event).encode() + b"\n\n"
+    ran = run("generate", "x", "--server", scripted.url)
+    assert (ran.code, ran.err) == (exit_code, "limner: too late\n")
+
+
+def test_pictures_of_a_stream_are_put_in_order(run: Run, scripted: Scripted) -> None:
+    scripted.kind = "text/event-stream"
+    for index in (1, 0):
+        event = {"type": "image_generation.completed", "b64_json": base64.b64encode(b"%d" % index).decode()}
+        scripted.body += b"data: " + json.dumps({**event, "image_index": index}).encode() + b"\n\n"
+    ran = run("generate", "x", "-n", 2, "-o", "a.png", "--server", scripted.url)
+    assert ran.out.split() == ["a_0.png", "a_1.png"]
+    from pathlib import Path
+
+    assert [Path(name).read_bytes() for name in ran.out.split()] == [b"0", b"1"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body"),
+    [
+        (200, "text/html", b"<html>welcome to my router</html>"),
+        (200, "application/json", b"[]"),
+        (200, "application/json", b'{"data": [{"url": "http://x"}]}'),
+        (200, "application/json", b'{"data": []}'),
+        (200, "text/event-stream", b": keep-alive\n\n"),
+        (500, "text/plain", b"out of paper"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_a_failure_and_no_traceback(
+    run: Run, scripted: Scripted, status: int, kind: str, body: bytes
+) -> None:
+    scripted.status, scripted.kind, scripted.body = status, kind, body
+    ran = run("generate", "x", "--server", scripted.url)
+    assert (ran.code, ran.out) == (ExitCode.FAILED, "")
+    assert ran.err.count("\n") == 1
+    assert "unexpected failure" not in ran.err
+
+
+def test_nobody_there_is_its_own_code(run: Run) -> None:
+    ran = run("generate", "x", "--server", "http://127.0.0.1:1")
+    assert ran.code == ExitCode.UNREACHABLE
+    assert "http://127.0.0.1:1" in ran.err
+
+
+def test_models_of_a_server(run: Run, scripted: Scripted) -> None:
+    scripted.answer(
+        200,
+        {
+            "data": [
+                {"id": "sketch", "state": "ready", "operations": ["generate", "edit"]},
+                {"id": "large/model", "state": "loading", "operations": ["generate"]},
+            ]
+        },
+    )
+    listed = run("models", "--server", scripted.url)
+    assert listed.out == "sketch       ready    generate edit\nlarge/model  loading  generate\n"
+    loaded = run("models", "--server", scripted.url, "--loaded", "--json")
+    assert [model["id"] for model in json.loads(loaded.out)] == ["sketch"]
+
+
+def test_models_of_the_catalogue(run: Run) -> None:
+    assert any(line.split()[0] == "sketch" for line in run("models").out.splitlines())
+    assert "sketch" in {model["id"] for model in json.loads(run("models", "--json").out)}

@@ -1,0 +1,45 @@
+"""The documents are held against the code."""
+
+from pathlib import Path
+
+from limner.api.app import DIALECTS
+from limner.config import Settings
+from limner.errors import LimnerError
+from scripts.settings_docs import render
+
+ROOT = Path(__file__).parent.parent
+API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def all_errors(root: type[LimnerError]) -> set[type[LimnerError]]:
+    return {root, *(found for child in root.__subclasses__() for found in all_errors(child))}
+
+
+def test_every_setting_is_documented_as_it_is() -> None:
+    assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == render()
+    assert "port" in Settings.model_fields
+
+
+def test_every_error_code_is_documented_with_its_status() -> None:
+    for error in all_errors(LimnerError):
+        row = next(line for line in API.splitlines() if f"`{error.code}`" in line and line.startswith("|"))
+        assert f"| {error.status} |" in row
+
+
+def test_every_route_is_documented() -> None:
+    paths = {route.path for router in DIALECTS for route in router.routes}  # type: ignore[attr-defined]
+    shown = {path.replace("{model_id:path}", "{id}").replace("{key:path}", "{key}") for path in paths}
+    assert [path for path in shown if f"{path}`" not in API] == []
+
+
+def test_the_readme_links_to_pages_that_exist() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for link in (part.split(")")[0] for part in readme.split("](")[1:]):
+        if not link.startswith("http"):
+            assert (ROOT / link).exists(), link
+
+
+def test_the_changelog_knows_this_version() -> None:
+    from limner import __version__
+
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -1,0 +1,265 @@
+"""Trains text encoder and diffusion transformer together by rectified flow on cached latents.
+
+A run is a budget of minutes: learning rate and mixture follow the share that has passed, so a run can be stopped,
+resumed and given more minutes. Owns the mixture of sizes and tasks; renders nothing.
+"""
+
+import logging
+import random
+import signal
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import Flux2Transformer2DModel
+from torch import Tensor, nn
+from transformers import Qwen3ForCausalLM
+
+from training import checkpoint
+from training.captions import caption
+from training.data import Cache, Grid, stack
+from training.edits import instruction
+from training.networks import (
+    Sizes,
+    build_denoiser,
+    build_text_encoder,
+    encode_text,
+    image_positions,
+    text_positions,
+)
+from training.optim import Average, Optimisers, schedule
+from training.tokenizer import MAX_TOKENS, tokenize
+
+log = logging.getLogger(__name__)
+
+SMALL: Grid = (4, 4)
+MAIN: Grid = (8, 8)
+EMPTY_CAPTIONS = 0.1
+TOKENS_PER_BATCH = 3900
+POOL = 6
+"""Batches drawn at once and sorted by caption length, so that little is padded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a run spends its time."""
+
+    minutes: float
+    small_share: float = 0.15
+    edit_share: float = 0.3
+    other_sizes: float = 0.1
+    muon_rate: float = 4e-3
+    adam_rate: float = 2.4e-3
+    decay_share: float = 0.45
+    max_batch: int = 128
+    save_every_minutes: float = 4.0
+    seed: int = 3
+
+
+@dataclass(slots=True)
+class Batch:
+    """Latents, reference latents and texts of one training step."""
+
+    grid: Grid
+    latents: Tensor  # (B, T, 4C)
+    references: list[Tensor]  # each (B, T, 4C)
+    texts: list[str]
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a run has done so far, over all its resumptions."""
+
+    step: int = 0
+    minutes: float = 0.0
+    seen: dict[str, int] = field(default_factory=dict)
+
+
+class Sampler:
+    """Draws batches from the cache: the size, then the task, then records with fresh words."""
+
+    def __init__(self, cache: Cache, plan: Plan, seed: int, device: str) -> None:
+        self._cache, self._plan, self._device = cache, plan, device
+        self._rng = random.Random(seed)
+        self._pools: dict[tuple[Grid, int], list[Batch]] = {}
+
+    def draw(self, progress: float) -> Batch:
+        """Return a batch for a run of which the share `progress` has passed."""
+        grid = self._pick_grid(progress)
+        references = self._pick_task(grid)
+        pool = self._pools.setdefault((grid, references), [])
+        if not pool:
+            pool.extend(self._fill(grid, references))
+            self._rng.shuffle(pool)
+        return pool.pop()
+
+    def _pick_grid(self, progress: float) -> Grid:
+        scenes = self._cache.scenes
+        if MAIN not in scenes or progress < self._plan.small_share:
+            return SMALL
+        others = [grid for grid in scenes if grid != MAIN]
+        if others and self._rng.random() < self._plan.other_sizes:
+            return self._rng.choice(others)
+        return MAIN
+
+    def _pick_task(self, grid: Grid) -> int:
+        """Return how many reference pictures the batch has; 0 for plain text to image."""
+        share = self._plan.edit_share if self._rng.random() >= EMPTY_CAPTIONS / 2 else 0.0
+        if self._rng.random() >= share:
+            return 0
+        found = [n for n in (1, 2) if (grid, n) in self._cache.edits]
+        if not found:
+            return 0
+        return self._rng.choices(found, [(0.9, 0.1)[n - 1] for n in found])[0]
+
+    def _fill(self, grid: Grid, references: int) -> list[Batch]:
+        tokens = grid[0] * grid[1] * (1 + references) + 13
+        size = max(6, min(self._plan.max_batch, TOKENS_PER_BATCH // tokens))
+        rng = self._rng
+        if references == 0:
+            scenes = [rng.choice(self._cache.scenes[grid]) for _ in range(size * POOL)]
+            rows = [(caption(r.scene, rng), r.tokens, ()) for r in scenes]
+        else:
+            edits = [rng.choice(self._cache.edits[grid, references]) for _ in range(size * POOL)]
+            rows = [(instruction(r.edit, rng), r.target, r.sources) for r in edits]  # type: ignore[misc]
+        rows.sort(key=lambda row: len(row[0]) + 4 * rng.random())
+        batches = []
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            sources = [stack([row[2][i] for row in part], self._device) for i in range(references)]
+            texts = ["" if rng.random() < EMPTY_CAPTIONS else row[0] for row in part]
+            batches.append(Batch(grid, stack([row[1] for row in part], self._device), sources, texts))
+        return batches
+
+
+def positions(grid: Grid, references: int, device: str) -> Tensor:
+    """Return the position ids of a picture followed by its reference pictures, all on one grid."""
+    parts = [image_positions(*grid)] + [image_positions(*grid, reference=i) for i in range(references)]
+    return torch.cat(parts).float().to(device)
+
+
+class Trainer:
+    """The networks with their optimisers and averages; one `step` per batch."""
+
+    def __init__(self, sizes: Sizes, tokenizer: Any, plan: Plan, device: str) -> None:
+        torch.manual_seed(plan.seed)
+        self.text = build_text_encoder(sizes).to(device)
+        self.denoiser = build_denoiser(sizes).to(device)
+        self._tokenizer, self._device = tokenizer, device
+        self._both = nn.ModuleDict({"text": self.text, "denoiser": self.denoiser})
+        self.optimisers = Optimisers(
+            self._both.named_parameters(),
+            lambda name, p: p.ndim == 2 and ("blocks" in name or ".layers." in name),
+            muon_rate=plan.muon_rate,
+            adam_rate=plan.adam_rate,
+            decay=0.01,
+        )
+        self.averages = {"text": Average(self.text, 0.9975), "denoiser": Average(self.denoiser, 0.9975)}
+        self._rng = random.Random(plan.seed)
+
+    def step(self, batch: Batch, factor: float, step: int) -> float:
+        """Learn from one batch at `factor` times the base rates and return the loss."""
+        ids, mask = (x.to(self._device) for x in tokenize(self._tokenizer, batch.texts, self._padding()))
+        clean = batch.latents
+        count, tokens, _ = clean.shape
+        bias = 0.3 if tokens >= 36 else 0.0
+        t = torch.sigmoid(torch.randn(count, device=self._device) * 1.1 + bias)
+        noise = torch.randn_like(clean)
+        noisy = (1 - t[:, None, None]) * clean + t[:, None, None] * noise
+        with torch.autocast(torch.device(self._device).type, torch.bfloat16):
+            embeds = encode_text(self.text, ids, mask)
+            velocity = self.denoiser(
+                hidden_states=torch.cat([noisy, *batch.references], 1),
+                encoder_hidden_states=embeds,
+                timestep=t,
+                img_ids=positions(batch.grid, len(batch.references), self._device),
+                txt_ids=text_positions(ids.shape[1]).to(self._device),
+                return_dict=False,
+            )[0][:, :tokens]
+        loss = (velocity.float() - (noise - clean)).pow(2).mean()
+        self.optimisers.step(loss, factor)
+        self.averages["text"].update(self.text, step)
+        self.averages["denoiser"].update(self.denoiser, step)
+        return loss.item()
+
+    def _padding(self) -> int:
+        """Return how many tokens to pad with: often none, at times up to the length the pipeline uses."""
+        draw = self._rng.random()
+        return 0 if draw < 0.6 else self._rng.randint(1, 8) if draw < 0.85 else MAX_TOKENS
+
+    def save(self, folder: Path, progress: Progress) -> None:
+        """Write everything a resumption needs."""
+        muon = self.optimisers.tensors()
+        parts: checkpoint.Parts = {
+            "text": self.text.state_dict(),
+            "denoiser": self.denoiser.state_dict(),
+            "text_average": self.averages["text"].weights,
+            "denoiser_average": self.averages["denoiser"].weights,
+            "moments": muon,
+        }
+        parts["text"].pop("lm_head.weight", None)
+        parts["text_average"] = {k: v for k, v in parts["text_average"].items() if k != "lm_head.weight"}
+        state = {"step": progress.step, "minutes": progress.minutes, "seen": progress.seen}
+        checkpoint.save(folder, parts, state)
+
+    def load(self, folder: Path) -> Progress:
+        """Restore what `save` wrote."""
+        parts, state = checkpoint.load(folder)
+        self.text.load_state_dict(parts["text"], strict=False)
+        self.denoiser.load_state_dict(parts["denoiser"])
+        for name, average in self.averages.items():
+            for key, value in parts[f"{name}_average"].items():
+                average.weights[key] = value.to(self._device)
+        self.averages["text"].weights["lm_head.weight"] = self.averages["text"].weights["model.embed_tokens.weight"]
+        self.optimisers.load(parts["moments"])
+        return Progress(state["step"], state["minutes"], state["seen"])
+
+
+def train(out: Path, cache_folder: Path, sizes: Sizes, tokenizer: Any, plan: Plan, *, device: str, resume: bool) -> None:
+    """Train until `plan.minutes` have been spent over all resumptions, saving to `out` now and then.
+
+    SIGTERM saves and ends the run early.
+    """
+    trainer = Trainer(sizes, tokenizer, plan, device)
+    done = trainer.load(out) if resume and checkpoint.exists(out) else Progress()
+    cache = Cache(cache_folder)
+    cache.refresh()
+    sampler = Sampler(cache, plan, plan.seed * 7919 + done.step, device)
+    torch.manual_seed(plan.seed * 104729 + done.step)
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
+    recent: dict[str, deque[float]] = {}
+    before, started, saved, first = done.minutes, time.monotonic(), time.monotonic(), done.step
+    while done.minutes < plan.minutes and not stopped:
+        progress = done.minutes / plan.minutes
+        batch = sampler.draw(progress)
+        step_here = done.step - first
+        factor = schedule(step_here if first else done.step, progress, warm_steps=60, decay_share=plan.decay_share, floor=0.02)
+        loss = trainer.step(batch, factor, done.step)
+        task = f"{batch.grid[0]}x{batch.grid[1]}+{len(batch.references)}"
+        recent.setdefault(task, deque(maxlen=60)).append(loss)
+        done.seen[task] = done.seen.get(task, 0) + len(batch.texts)
+        done.step += 1
+        done.minutes = before + (time.monotonic() - started) / 60
+        if done.step % 100 == 0:
+            means = {name: round(float(np.mean(values)), 4) for name, values in recent.items()}
+            log.info("denoiser %.1f min, step %d, rate %.3f, seen %d, loss %s", done.minutes, done.step, factor, sum(done.seen.values()), means)
+            cache.refresh()
+        if time.monotonic() - saved > 60 * plan.save_every_minutes:
+            trainer.save(out, done)
+            saved = time.monotonic()
+    trainer.save(out, done)
+
+
+def load_average(folder: Path, sizes: Sizes) -> tuple[Qwen3ForCausalLM, Flux2Transformer2DModel]:
+    """Return text encoder and denoiser with the averaged weights of a checkpoint."""
+    parts, _ = checkpoint.load(folder)
+    text, denoiser = build_text_encoder(sizes), build_denoiser(sizes)
+    missing = text.load_state_dict(parts["text_average"], strict=False)
+    assert not missing.unexpected_keys and set(missing.missing_keys) <= {"lm_head.weight"}
+    denoiser.load_state_dict(parts["denoiser_average"])
+    return text.eval(), denoiser.eval()
