@@ -71,7 +71,7 @@ eval: $(RUN_STAMP) ## measure what the embedded models can do
 	$(BIN)/python -m training eval $(ARGS)
 
 docs: $(DEV_STAMP) ## write the generated parts of the documentation
-	$(BIN)/python scripts/docs.py
+	$(BIN)/python -m scripts.docs
 
 lock: $(DEV_STAMP) ## resolve pyproject's ranges anew and write requirements/
 	$(BIN)/python scripts/lock.py

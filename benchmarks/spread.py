@@ -1,5 +1,6 @@
 """Medians, quartiles and paired ratios: nothing here is ever said about a single timing."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,4 +36,4 @@ def percentile(values: Sequence[float], share: float) -> float:
     """The value that ``share`` (0..1) of all values do not exceed (nearest rank)."""
     assert values, "no values"
     ranked = sorted(values)
-    return ranked[min(len(ranked) - 1, max(0, round(share * len(ranked) + 0.5) - 1))]
+    return ranked[min(len(ranked) - 1, max(0, math.ceil(share * len(ranked)) - 1))]

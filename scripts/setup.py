@@ -109,11 +109,13 @@ def ensure_venv(venv: Path) -> Path:
 
 def remove_broken(python: Path) -> None:
     """Uninstall the distributions of which an interrupted run left only parts."""
-    found = subprocess.run([str(python), "-c", FIND_BROKEN], stdout=subprocess.PIPE, text=True)
-    for name in sorted(set(found.stdout.split()) - {"pip"}):
+    packages = next(python.parent.parent.glob("lib/python3*/site-packages"))
+    for leftover in packages.glob("~*"):  # what pip had set aside while it replaced a package
+        shutil.rmtree(leftover)
+    for name in sorted(set(_output([str(python), "-c", FIND_BROKEN]).split()) - {"pip"}):
         say(f"replacing {name}, which an interrupted set-up left incomplete")
         pip(python, "uninstall", "--yes", name, check=False)
-        for leftover in python.parent.parent.glob(f"lib/python3*/site-packages/{name.replace('-', '_')}-*.dist-info"):
+        for leftover in packages.glob(f"{name.replace('-', '_')}-*.dist-info"):
             shutil.rmtree(leftover)
 
 

@@ -29,6 +29,7 @@ class FakeBackend:
     requests: list[Request] = field(default_factory=list)
     cancelled: int = 0
     closed: bool = False
+    healthy: bool = True
 
     async def generate(self, request: Request) -> AsyncGenerator[Event, None]:
         self.requests.append(request)

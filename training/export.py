@@ -43,6 +43,7 @@ def export(
     for path in files:
         target = out / path.relative_to(beside)
         target.parent.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o644)
         path.replace(target)
     shutil.rmtree(beside)
     return size

@@ -251,8 +251,10 @@ def expected_box(scene: Scene, shape: tuple[int, ...]) -> tuple[float, float, fl
     """Return where the thing of a single-thing scene would be seen, in fractions of width and height."""
     height, width = shape[:2]
     thing = scene.things[0]
-    x, y = POSITIONS.get(scene.position, (thing.x, thing.y))
-    ideal = replace(thing, x=x, y=y, extent=EXTENTS[thing.size])
+    ideal = thing
+    if scene.position in POSITIONS:
+        x, y = POSITIONS[scene.position]
+        ideal = replace(thing, x=x, y=y, extent=EXTENTS[thing.size])
     alone = apart(render(replace(scene, things=(ideal,)), width, height), render(replace(scene, things=()), width, height))
     left, top, right, bottom = bounds(alone > SEEN)
     return left / width, top / height, right / width, bottom / height

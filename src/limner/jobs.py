@@ -52,7 +52,8 @@ class Job:
         position = start
         while True:
             async with self._changed:
-                await self._changed.wait_for(lambda: position < len(self._history) or self.done)
+                while position >= len(self._history) and not self.done:
+                    await self._changed.wait()
             while position < len(self._history):
                 position += 1
                 yield self._history[position - 1]

@@ -17,19 +17,33 @@ ModelState = Literal["loading", "ready", "failed"]
 class ServedModel:
     """One model of this server: what it is, who runs it and whether it can be used now."""
 
-    def __init__(self, spec: ModelSpec, backend: Backend, *, state: ModelState = "loading") -> None:
+    def __init__(self, spec: ModelSpec, backend: Backend) -> None:
         self.spec = spec
         self.backend = backend
-        self.state: ModelState = state
-        self.error: LimnerError | None = None
+        self._loaded = False
+        self._failure: LimnerError | None = None
 
     def loaded(self) -> None:
         """The model can be used."""
-        self.state = "ready"
+        self._loaded = True
 
     def failed(self, error: LimnerError) -> None:
         """The model cannot be used, for this reason."""
-        self.state, self.error = "failed", error
+        self._failure = error
+
+    @property
+    def error(self) -> LimnerError | None:
+        """Why the model has failed: it could not be loaded, or what runs it has died since."""
+        if self._failure is None and self._loaded and not self.backend.healthy:
+            return NotReady("its engine has died; restart the server")
+        return self._failure
+
+    @property
+    def state(self) -> ModelState:
+        """Where the model is between being named and being usable."""
+        if self.error is not None:
+            return "failed"
+        return "ready" if self._loaded else "loading"
 
     def require_ready(self) -> None:
         """Raise NotReady while loading, or after loading failed."""
@@ -37,7 +51,7 @@ class ServedModel:
             case "loading":
                 raise NotReady(f"the model {self.spec.id!r} is still loading", param="model", retry_after_s=2)
             case "failed":
-                raise NotReady(f"the model {self.spec.id!r} could not be loaded: {self.error}", param="model")
+                raise NotReady(f"the model {self.spec.id!r} cannot be used: {self.error}", param="model")
             case "ready":
                 return
 

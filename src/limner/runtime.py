@@ -5,15 +5,85 @@ Owns wiring and start-up; torch is imported by the engine, in a thread, when the
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from limner.backends.local import LocalBackend
-from limner.catalogue import Catalogue, Policy
+from limner.catalogue import Catalogue, ModelSpec, Policy, SourceMatch
 from limner.config import Settings
-from limner.errors import InternalError, LimnerError
+from limner.engine import EngineSettings, ModelSource
+from limner.engine.probe import probe
+from limner.errors import InvalidRequest, LimnerError
 from limner.roster import Roster, ServedModel
 from limner.service import Service
 
 logger = logging.getLogger(__name__)
-EMBEDDED = "embedded:sketch"
+EMBEDDED = "sketch"
+
+
+def find_models(settings: Settings) -> tuple[ModelSpec, ...]:
+    """What the catalogue makes of the settings' models; reads small files, asks the hub about ids nobody knows.
+
+    Raises InvalidRequest for a source that is no model or for two that would share a name, NotReady without a hub.
+    """
+    catalogue = Catalogue.builtin()
+    found: dict[str, ModelSpec] = {}
+    for source in settings.models or (EMBEDDED,):
+        match = _match(catalogue, source)
+        for warning in match.warnings:
+            logger.warning("%s", warning.message)
+        if match.spec.id in found:
+            raise InvalidRequest(f"{source!r} would be served as {match.spec.id!r}, like another one", param="models")
+        found[match.spec.id] = match.spec
+    return tuple(found.values())
+
+
+def _match(catalogue: Catalogue, source: str) -> SourceMatch:
+    """A name the catalogue knows needs no look at the weights; anything else is probed for its pipeline class."""
+    named = catalogue.spec_for_source(source)
+    if not named.warnings and named.spec.id.casefold() == source.casefold():
+        return named
+    return catalogue.spec_for_source(source, probe(ModelSource(source, named.spec.routes[0].source)).pipeline)
+
+
+@asynccontextmanager
+async def open_service(settings: Settings, specs: Sequence[ModelSpec] | None = None) -> AsyncIterator[Service]:
+    """A service whose models load in the background (``Service.ready`` waits for them); closed on leaving.
+
+    ``specs`` are the models if they were found before; otherwise as `find_models`, raising what it raises.
+    """
+    if specs is None:
+        specs = await asyncio.to_thread(find_models, settings)
+    by_id = {spec.id: spec for spec in specs}
+    backend = LocalBackend(_engine_settings(settings), by_id.__getitem__)
+    roster = Roster()
+    for spec in specs:
+        roster.add(ServedModel(spec, backend))
+    service = Service(roster, Policy.of(settings), queue_limit=settings.queue_limit)
+    loading = asyncio.create_task(_load_all(roster, backend))
+    try:
+        yield service
+    finally:
+        loading.cancel()
+        await asyncio.wait({loading})
+        await service.aclose()
+
+
+async def _load_all(roster: Roster, backend: LocalBackend) -> None:
+    for model in roster:
+        try:
+            await backend.load(model.spec)
+            model.loaded()
+        except LimnerError as error:
+            logger.error("%s could not be loaded: %s", model.spec.id, error)
+            model.failed(error)
+        except Exception as error:  # the task's root: one model's trouble must not keep the others from loading
+            logger.exception("%s could not be loaded", model.spec.id)
+            model.failed(InvalidRequest(f"unexpected {type(error).__name__}; the server's log has the reason"))
+    roster.settle()
+
+
+def _engine_settings(settings: Settings) -> EngineSettings:
+    return EngineSettings(
+        device=settings.device, dtype=settings.dtype, lanes=settings.lanes, max_batch=settings.max_batch
+    )

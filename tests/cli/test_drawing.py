@@ -2,14 +2,21 @@
 
 import asyncio
 import io
+import os
+import signal
+import sys
+import threading
+import time
 from pathlib import Path
 
+import httpx2
 import pytest
 from PIL import Image
 
 from limner import errors
 from limner.cli.exits import ExitCode
-from limner.core import Operation, Size
+from limner.cli.progress import watching
+from limner.core import Operation, Progress, Queued, Size
 from tests.cli.conftest import Run
 from tests.fakes import FakeBackend
 
@@ -23,6 +30,18 @@ def where(request: pytest.FixtureRequest) -> list[str]:
     return ["--server", request.getfixturevalue("live")]
 
 
+def file_format(path: Path) -> str | None:
+    with Image.open(path) as picture:
+        return picture.format
+
+
+def wait_for_work(backend: FakeBackend) -> None:
+    deadline_s = time.monotonic() + 30
+    while not backend.requests:
+        assert time.monotonic() < deadline_s, "nothing reached the backend"
+        time.sleep(0.01)
+
+
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     path = tmp_path / "in.png"
@@ -33,7 +52,7 @@ def source(tmp_path: Path) -> Path:
 def test_a_picture_is_written_and_its_path_printed(run: Run, where: list[str], tmp_path: Path) -> None:
     ran = run("generate", "a red circle", "-o", "out.png", "--seed", 7, *where)
     assert (ran.code, ran.out) == (ExitCode.OK, "out.png\n")
-    assert Image.open(tmp_path / "out.png").format == "PNG"
+    assert file_format(tmp_path / "out.png") == "PNG"
     assert "model=sketch" in ran.err
     assert "seed=7" in ran.err
 
@@ -65,7 +84,7 @@ def test_several_pictures_are_numbered(run: Run, where: list[str], tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("options", "name", "file_format"),
+    ("options", "name", "expected"),
     [
         ([], "limner.png", "PNG"),
         (["-o", "a.jpg"], "a.jpg", "JPEG"),
@@ -77,16 +96,16 @@ def test_several_pictures_are_numbered(run: Run, where: list[str], tmp_path: Pat
     ],
 )
 def test_the_format_is_the_one_asked_for_or_the_suffix(
-    run: Run, where: list[str], tmp_path: Path, options: list[str], name: str, file_format: str
+    run: Run, where: list[str], tmp_path: Path, options: list[str], name: str, expected: str
 ) -> None:
     assert run("generate", "x", *options, *where).out == f"{name}\n"
-    assert Image.open(tmp_path / name).format == file_format
+    assert file_format(tmp_path / name) == expected
 
 
 def test_an_existing_file_is_replaced(run: Run, where: list[str], tmp_path: Path) -> None:
     (tmp_path / "limner.png").write_text("old")
     assert run("generate", "x", *where).code == ExitCode.OK
-    assert Image.open(tmp_path / "limner.png").format == "PNG"
+    assert file_format(tmp_path / "limner.png") == "PNG"
 
 
 def test_quiet_leaves_stderr_empty_but_for_warnings(run: Run, where: list[str]) -> None:
@@ -174,16 +193,11 @@ def test_a_deadline_is_its_own_code(run: Run, where: list[str], backend: FakeBac
 
 
 def test_a_full_queue_is_its_own_code(run: Run, live: str, backend: FakeBackend) -> None:
-    import threading
-
-    import httpx2
-
     backend.delay_s = 0.2
     url = f"{live}/v1/images/generations"
-    other = threading.Thread(target=lambda: httpx2.post(url, json={"prompt": "first", "size": "64x64"}, timeout=60))
+    other = threading.Thread(target=lambda: httpx2.post(url, json={"prompt": "first"}, timeout=60))
     other.start()
-    while not backend.requests:
-        threading.Event().wait(0.01)
+    wait_for_work(backend)
     ran = run("generate", "second", "--server", live)
     assert ran.code == ExitCode.OVERLOADED
     assert "the queue is full" in ran.err
@@ -192,15 +206,10 @@ def test_a_full_queue_is_its_own_code(run: Run, live: str, backend: FakeBackend)
 
 
 def test_interrupting_cancels_the_work(run: Run, here: FakeBackend) -> None:
-    import os
-    import signal
-    import threading
-
     here.delay_s = 0.05
 
     def interrupt() -> None:
-        while not here.requests:
-            threading.Event().wait(0.01)
+        wait_for_work(here)
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -214,11 +223,6 @@ def test_interrupting_cancels_the_work(run: Run, here: FakeBackend) -> None:
 
 
 async def test_steps_are_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    from limner.cli.progress import watching
-    from limner.core import Progress, Queued
-
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys, "stderr", terminal)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from pathlib import Path
 
 import pytest
 
@@ -89,14 +90,12 @@ def test_an_error_in_the_stream_is_told_too(
 
 
 def test_pictures_of_a_stream_are_put_in_order(run: Run, scripted: Scripted) -> None:
-    scripted.kind = "text/event-stream"
+    scripted.kind, scripted.body = "text/event-stream", b""
     for index in (1, 0):
         event = {"type": "image_generation.completed", "b64_json": base64.b64encode(b"%d" % index).decode()}
         scripted.body += b"data: " + json.dumps({**event, "image_index": index}).encode() + b"\n\n"
     ran = run("generate", "x", "-n", 2, "-o", "a.png", "--server", scripted.url)
     assert ran.out.split() == ["a_0.png", "a_1.png"]
-    from pathlib import Path
-
     assert [Path(name).read_bytes() for name in ran.out.split()] == [b"0", b"1"]
 
 

@@ -54,10 +54,13 @@ async def generations_options() -> Response:
 @router.post("/v1/images/edits", openapi_extra=openai_docs.EDITS)
 async def edits(http: HttpRequest) -> Response:
     """Change pictures as a prompt says; with a mask, only where the mask says."""
-    body = await _read_edit(http)
-    if not body.images:
-        raise MissingParameter("Missing required parameter: 'image'", param="image")
-    return await _answer(http, body, Operation.EDIT if body.mask is None else Operation.INPAINT)
+    try:
+        body = await _read_edit(http)
+        if not body.images:
+            raise MissingParameter("Missing required parameter: 'image'", param="image")
+        return await _answer(http, body, Operation.EDIT if body.mask is None else Operation.INPAINT)
+    finally:
+        await http.close()  # the uploads' temporary files
 
 
 async def _read_edit(http: HttpRequest) -> Body:
@@ -86,18 +89,20 @@ def _from_form(form: FormData) -> Body:
             raise InvalidRequest(f"{name!r} is given twice: {fields[name]!r} and {value!r}", param=name)
         elif value != "":
             fields[name] = value
+    images.sort(key=lambda image: isinstance(image[1], str))  # files first, then URLs, each in the order given
     return Body(flatten(fields), tuple(images), mask, from_form=True)
 
 
 def _from_json(fields: dict[str, Any]) -> Body:
     """The JSON form of an edit: pictures as URL strings or ``{"image_url": ...}`` objects, single or in lists."""
-    images: list[tuple[str, Source]] = []
-    for name in IMAGE_FIELDS:
-        value = fields.pop(name, None)
-        for item in value if isinstance(value, list) else [] if value is None else [value]:
-            images.append((name.removesuffix("[]"), _url_of(item, name)))
+    given = [(name, item) for name in IMAGE_FIELDS for item in _as_list(fields.pop(name, None))]
+    images = tuple((name.removesuffix("[]"), _url_of(item, name)) for name, item in given)
     mask = fields.pop("mask", None)
-    return Body(fields, tuple(images), None if mask is None else _url_of(mask, "mask"))
+    return Body(fields, images, None if mask is None else _url_of(mask, "mask"))
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _url_of(item: Any, param: str) -> str:

@@ -19,6 +19,11 @@ class Backend(Protocol):
         """
         ...
 
+    @property
+    def healthy(self) -> bool:
+        """Whether it can make pictures now; False once its engine or upstream has died."""
+        ...
+
     async def aclose(self) -> None:
         """Stop accepting, cancel what runs and free devices and threads."""
         ...

@@ -33,7 +33,7 @@ _START, _END = r"(?:^|[,;.(\[\n]\s*)", r"(?=\s*(?:$|[,;.)\]\n]))"
 
 _QUOTED = re.compile(r"\"[^\"]{0,500}\"|“[^”]{0,500}”|«[^»]{0,500}»")
 _PIXELS = re.compile(r"(?<![\w.])(\d{3,5}) ?[x×] ?(\d{3,5})(?: ?px| pixels)?(?![\w.]*\w)", re.IGNORECASE)
-_RATIO = re.compile(r"(?<![\w:.])(\d{1,2}) ?(?::|x|×| by ) ?(\d{1,2})(?![\w:])", re.IGNORECASE)
+_RATIO = re.compile(r"(?<![\w:.])([1-9]\d?) ?(?::|x|×| by ) ?([1-9]\d?)(?![\w:])", re.IGNORECASE)
 _RATIO_BEFORE = re.compile(r"(?:^|[,;.(\[\n]|\bratio(?: of)?:?|\baspect:?|--ar|\bin)\s*$", re.IGNORECASE)
 _RATIO_AFTER = re.compile(rf"\s*(?:$|[,;.)\]\n]|{_FORMAT}\b|{_PICTURE}\b)", re.IGNORECASE)
 

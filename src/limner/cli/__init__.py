@@ -9,9 +9,13 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from limner.cli.exits import ExitCode, exit_code_of
 from limner.errors import LimnerError
+
+if TYPE_CHECKING:
+    import typer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result = app(arguments, prog_name="limner", standalone_mode=False)
     except typer.TyperException as error:  # the arguments themselves are wrong
-        return _report(f"{error.format_message()} (see limner --help)", ExitCode.INVALID)
+        return _report(_usage_message(error), ExitCode.INVALID)
     except typer.Abort:
         return ExitCode.INTERRUPTED
     except LimnerError as error:
@@ -38,6 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if result == ExitCode.INTERRUPTED:
         return _report("interrupted", ExitCode.INTERRUPTED)
     return result if isinstance(result, int) else ExitCode.OK
+
+
+def _usage_message(error: "typer.TyperException") -> str:
+    """Typer's sentence, with the value at fault, which it leaves out."""
+    message = error.format_message().replace("Value error, ", "")
+    if error.__cause__ is not None:
+        from pydantic import ValidationError
+
+        if isinstance(error.__cause__, ValidationError):
+            message = f"{message.rstrip('.')} (got {error.__cause__.errors()[0]['input']!r})"
+    return f"{message}; see limner --help"
 
 
 def _report(message: str, code: ExitCode) -> ExitCode:

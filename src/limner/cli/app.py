@@ -34,7 +34,7 @@ def serve(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[MODEL]...",
+            metavar="MODEL",
             help="Models to serve: ids of the catalogue, Hugging Face ids or paths. Default: the embedded sketch.",
         ),
     ] = None,
@@ -52,7 +52,10 @@ def serve(
         typer.Option("--data", metavar="DIR", help="Where everything the server writes goes; default: user data."),
     ] = None,
     log_level: Annotated[
-        options.LogLevelName | None, typer.Option("--log-level", help="How much is logged; default: info.")
+        options.LogLevelName | None,
+        typer.Option(
+            "--log-level", metavar="L", help="How much is logged: debug, info, warning or error; default: info."
+        ),
     ] = None,
 ) -> int:
     """Serve models over HTTP until Ctrl-C."""

@@ -11,7 +11,7 @@ Prompt = Annotated[str, typer.Argument(help="What to draw.", metavar="PROMPT")]
 Instruction = Annotated[str, typer.Argument(help="What to change.", metavar="PROMPT")]
 Images = Annotated[
     list[Path],
-    typer.Argument(help="The picture to change, and more to refer to (PNG, JPEG, WEBP, GIF).", metavar="IMAGE..."),
+    typer.Argument(help="The picture to change, and more to refer to (PNG, JPEG, WEBP, GIF).", metavar="IMAGE"),
 ]
 
 OutputFile = Annotated[
@@ -54,7 +54,11 @@ MaskFile = Annotated[
 ]
 Format = Annotated[
     Literal["png", "jpeg", "webp"] | None,
-    typer.Option("--format", help="File format; default: what the name given to -o ends in, otherwise png."),
+    typer.Option(
+        "--format",
+        metavar="png|jpeg|webp",
+        help="File format; default: what the name given to -o ends in, otherwise png.",
+    ),
 ]
 TimeoutSeconds = Annotated[
     float | None, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="Give up after so long.")
@@ -69,4 +73,9 @@ ApiKey = Annotated[
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress and no summary on stderr; warnings and errors stay.")
 ]
-LogLevel = Annotated[LogLevelName, typer.Option("--log-level", help="How much is logged on stderr.")]
+LogLevel = Annotated[
+    LogLevelName,
+    typer.Option(
+        "--log-level", metavar="L", help="How much is logged: debug, info, warning or error; debug shows tracebacks."
+    ),
+]

@@ -79,8 +79,12 @@ class Engine:
         return tuple(model.info for model in self._models.values())
 
     def arguments(self, model: str, pipeline: str) -> frozenset[str]:
-        """Names of the arguments that ``pipeline`` takes. Raises ModelNotFound or InvalidRequest."""
-        return self._model(model).arguments_of(pipeline)
+        """Names of the arguments that ``pipeline`` takes. Raises ModelNotFound or InvalidRequest.
+
+        Builds the pipeline if this is its first use, so that `submit` need not."""
+        found = self._model(model)
+        found.pipeline(pipeline)
+        return found.arguments_of(pipeline)
 
     def submit(self, sample: Sample, listener: Listener) -> Ticket:
         """Queue a sample; ``listener`` hears what becomes of it, from engine threads.
@@ -88,12 +92,11 @@ class Engine:
         Raises ModelNotFound, InvalidRequest (a pipeline class or argument that does not exist) or NotReady at once.
         """
         model = self._model(sample.model)
-        unknown = sample.arguments.keys() - model.arguments_of(sample.pipeline)
-        if unknown:
-            raise InvalidRequest(
-                f"{sample.pipeline} takes no argument {sorted(unknown)[0]!r}", param=sorted(unknown)[0]
-            )
         model.pipeline(sample.pipeline)
+        given = {*sample.arguments, *sample.encoded}
+        unknown = sorted(given - model.arguments_of(sample.pipeline))
+        if unknown:
+            raise InvalidRequest(f"{sample.pipeline} takes no argument {unknown[0]!r}", param=unknown[0])
         live = Live(sample, listener, model)
         if not self._backlog.add(live):
             raise NotReady("the engine is closing or has died")

@@ -19,6 +19,7 @@ from limner.engine.failures import is_out_of_memory, to_limner_error
 from limner.engine.fibers import FiberPool
 from limner.engine.gate import Gate
 from limner.engine.live import Live, Pause
+from limner.engine.lora import Weights
 from limner.engine.policy import BatchCurve, Waiting, choose
 from limner.engine.rendezvous import Call
 from limner.engine.sample import Cancelled, Result
@@ -94,15 +95,12 @@ class Lane:
             live.fiber = self._fibers.start(live.draw, live)
             self._resume(live)
 
-    def _adapters_for(self, live: Live) -> Any:
-        adapters, loras = live.model.adapters, live.sample.loras
-        if loras:
-            # Loading changes modules that other lanes are running on, so it waits for all of them to stand still.
-            with self._gate.writing():
-                if not adapters.has(loras):
-                    adapters.ensure(loras)
-                return adapters.weights(loras)
-        return ()
+    def _adapters_for(self, live: Live) -> tuple[Weights, ...]:
+        if not live.sample.loras:
+            return ()
+        # Loading changes modules that other lanes are running on, so it waits for all of them to stand still.
+        with self._gate.writing():
+            return live.model.adapters.acquire(live.sample.loras)
 
     def _resume_ready(self) -> None:
         """Go on with fibers that wait for no forward: cancelled ones, and those whose pause is over."""
@@ -191,6 +189,7 @@ class Lane:
         """Report the end. The fiber goes first: an error's traceback would keep its tensors alive."""
         picture = live.fiber.result if live.fiber else None
         live.fiber = None
+        live.model.adapters.release(live.loras)
         self._active.remove(live)
         self._backlog.done(self._index, live)
         _report(live, picture, error)

@@ -5,6 +5,7 @@ counting, previews and cancellation. Which fiber runs when is the lane's busines
 """
 
 import functools
+import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -133,8 +134,18 @@ class Live:
             "num_images_per_prompt": 1,
             "return_dict": True,
         }
-        output = pipeline(**{k: v for k, v in own.items() if k in takes}, **self.sample.arguments)
+        embeddings = {name: self._embedding(pipeline, text) for name, text in self.sample.encoded.items()}
+        output = pipeline(**{k: v for k, v in own.items() if k in takes}, **self.sample.arguments, **embeddings)
         return to_picture(output.images)
+
+    def _embedding(self, pipeline: Any, text: str) -> Any:
+        """What the pipeline's text encoder makes of ``text``, with the arguments that this sample encodes with."""
+        takes = inspect.signature(pipeline.encode_prompt).parameters
+        settings = {name: value for name, value in self.sample.arguments.items() if name in takes and name != "prompt"}
+        if "do_classifier_free_guidance" in takes:
+            settings["do_classifier_free_guidance"] = False
+        answer = pipeline.encode_prompt(prompt=text, **settings)
+        return answer[0] if isinstance(answer, tuple) else answer
 
     def _encoder(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """``encode_prompt`` through the tape and the model's prompt cache."""

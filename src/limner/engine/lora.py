@@ -5,6 +5,7 @@ always gives its base output, and a hook adds the terms that the current forward
 """
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,37 +83,37 @@ def _add_terms(layer: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tenso
 
 
 class Adapters:
-    """One model's adapters. `ensure` changes the modules: nothing may run on them meanwhile."""
+    """One model's adapters. Safe for several lanes."""
 
     def __init__(self, pipeline: Any, limit: int) -> None:
         self._pipeline = pipeline
         self._limit = limit
+        self._lock = threading.Lock()
         self._names: dict[str, str] = {}  # path -> adapter name, least recently used first
+        self._users: Counter[str] = Counter()  # adapter name -> samples being drawn with it
         self._hooked: set[int] = set()
         self._made = 0
 
-    def has(self, loras: Sequence[Lora]) -> bool:
-        """Whether all are loaded."""
-        return all(lora.path in self._names for lora in loras)
+    def acquire(self, loras: Sequence[Lora]) -> tuple[Weights, ...]:
+        """Load what is missing and answer what `mixing` wants, until `release`. Nothing may run on the modules.
 
-    def weights(self, loras: Sequence[Lora]) -> tuple[Weights, ...]:
-        """What `mixing` wants for loaded adapters."""
-        for lora in loras:
-            self._names[lora.path] = self._names.pop(lora.path)
-        return tuple(Weights(self._names[lora.path], lora.scale) for lora in loras)
-
-    def ensure(self, loras: Sequence[Lora], *, in_use: frozenset[str] = frozenset()) -> None:
-        """Load what is missing; forget the least recently used adapters beyond the limit, except those ``in_use``.
-
-        Raises InvalidRequest for a file that is not there, is not an adapter, or does not fit the model.
+        Forgets the least recently used adapters beyond the limit that no sample is using. Raises InvalidRequest for a
+        file that is not there, is not an adapter, or does not fit the model.
         """
-        for lora in loras:
-            if lora.path not in self._names:
-                self._names[lora.path] = self._load(lora)
-        wanted = {lora.path for lora in loras}
-        for path in list(self._names)[: max(0, len(self._names) - self._limit)]:
-            if path not in wanted and self._names[path] not in in_use:
-                self._pipeline.delete_adapters(self._names.pop(path))
+        with self._lock:
+            for lora in loras:
+                self._names[lora.path] = self._names.pop(lora.path) if lora.path in self._names else self._load(lora)
+            weights = tuple(Weights(self._names[lora.path], lora.scale) for lora in loras)
+            self._users.update(w.adapter for w in weights)
+            for path in list(self._names)[: max(0, len(self._names) - self._limit)]:
+                if not self._users[self._names[path]]:
+                    self._pipeline.delete_adapters(self._names.pop(path))
+            return weights
+
+    def release(self, weights: Sequence[Weights]) -> None:
+        """The sample that acquired them has ended."""
+        with self._lock:
+            self._users.subtract(w.adapter for w in weights)
 
     def _load(self, lora: Lora) -> str:
         if not hasattr(self._pipeline, "load_lora_weights"):

@@ -68,6 +68,7 @@ class Sample:
     """One image to draw.
 
     ``arguments`` are the pipeline's own, apart from generator, output type and image count, which are the engine's.
+    ``encoded`` maps arguments that take an embedding to the text that the pipeline's own text encoder makes it from.
     ``previews`` (0..3) partial pictures are spread evenly over the steps. ``owner`` shares the device fairly.
     """
 
@@ -75,6 +76,7 @@ class Sample:
     pipeline: str
     seed: int
     arguments: Mapping[str, object] = field(default_factory=dict)
+    encoded: Mapping[str, str] = field(default_factory=dict)
     previews: int = 0
     owner: str = ""
     loras: tuple[Lora, ...] = ()

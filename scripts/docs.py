@@ -1,0 +1,18 @@
+"""Writes the generated pages of docs/, which tests hold equal to the code. Run by ``make docs``."""
+
+from pathlib import Path
+
+from scripts import cli_docs, settings_docs
+
+PAGES = {"cli.md": cli_docs.render, "settings.md": settings_docs.render}
+
+
+def main() -> None:
+    """Write every page that is generated from code."""
+    for name, render in PAGES.items():
+        (Path(__file__).resolve().parent.parent / "docs" / name).write_text(render(), encoding="utf-8")
+        print(f"docs/{name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Requests and pictures for the catalogue's tests."""
+
+from dataclasses import replace
+from typing import Any
+
+from limner.catalogue import Catalogue, ModelSpec, Policy, Resolution, resolve
+from limner.core import Operation, ParamValue, Picture, Request, Size
+
+CATALOGUE = Catalogue.builtin()
+MODELS = CATALOGUE.models()
+POLICY = Policy()
+MASKED = (Operation.INPAINT,)
+
+
+def picture(width_px: int = 64, height_px: int = 64) -> Picture:
+    return Picture("L", Size(width_px, height_px), bytes(width_px * height_px))
+
+
+def request(operation: Operation = Operation.GENERATE, **fields: Any) -> Request:
+    """A request that any model takes: with a picture or a mask where the operation needs one."""
+    inputs = () if operation is Operation.GENERATE else (picture(),)
+    mask = picture() if operation in MASKED else None
+    return replace(Request(operation, "", "a red circle", inputs=inputs, mask=mask), **fields)
+
+
+def ask(model: str | ModelSpec, operation: Operation = Operation.GENERATE, **fields: Any) -> Resolution:
+    spec = CATALOGUE.get(model) if isinstance(model, str) else model
+    return resolve(request(operation, **fields), spec, POLICY)
+
+
+def ask_with(model: str | ModelSpec, operation: Operation = Operation.GENERATE, **params: ParamValue) -> Resolution:
+    """The same, naming the model's own parameters."""
+    return ask(model, operation, params=params)

@@ -1,0 +1,42 @@
+from limner.catalogue import describe
+from tests.catalogue.make import CATALOGUE
+
+
+def test_describes_a_model_for_lists_and_forms() -> None:
+    entry = describe(CATALOGUE.get("z-image-turbo"))
+    assert entry["id"] == "Tongyi-MAI/Z-Image-Turbo"
+    assert entry["object"] == "model"
+    assert entry["owned_by"] == "limner"
+    assert entry["created"] == 1764115200  # 2025-11-26
+    assert entry["operations"] == ["generate", "edit", "inpaint"]
+    assert entry["limits"] == {"max_images": 1, "max_n": 10, "max_prompt_chars": 32_000}
+    assert entry["licence"] == "Apache-2.0"
+    parameters = entry["parameters"]
+    assert isinstance(parameters, dict)
+    assert parameters["num_inference_steps"] == {
+        "type": "integer",
+        "description": "Denoising steps: more is slower and usually finer.",
+        "default": 9,
+        "minimum": 1,
+        "maximum": 16,
+    }
+    guidance, true_cfg, strength = (parameters[name] for name in ("guidance_scale", "true_cfg_scale", "strength"))
+    assert isinstance(guidance, dict)
+    assert isinstance(true_cfg, dict)
+    assert isinstance(strength, dict)
+    assert (guidance["default"], guidance["forced"]) == (0.0, 0)
+    assert "Qwen-Image" in str(true_cfg["ignored"])
+    assert strength["operations"] == ["edit", "inpaint"]
+    assert strength["defaults"] == {"inpaint": 1.0}
+
+
+def test_describes_sizes() -> None:
+    assert describe(CATALOGUE.get("sketch"))["sizes"] == {
+        "default": "256x256",
+        "multiple": 32,
+        "min_side": 128,
+        "max_side": 512,
+        "max_pixels": 512 * 512,
+        "edit_pixels": 256 * 256,
+        "choices": [],
+    }

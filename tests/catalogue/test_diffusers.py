@@ -1,0 +1,30 @@
+"""The data against the installed diffusers: every class exists and takes every argument that it will be given."""
+
+import inspect
+import sys
+
+import pytest
+
+from limner.catalogue import Catalogue, ModelSpec
+from tests.catalogue.make import MODELS
+from tests.catalogue.test_load import EXAMPLE
+
+DOCUMENTED = Catalogue.of_files({"watercolour.toml": EXAMPLE}).get("watercolour")
+
+
+@pytest.mark.parametrize("spec", [*MODELS, DOCUMENTED], ids=lambda spec: spec.id)
+def test_pipelines_exist_and_take_the_arguments(spec: ModelSpec) -> None:
+    import diffusers
+
+    (route,) = spec.routes
+    for operation, name in route.pipelines.items():
+        taken = inspect.signature(getattr(diffusers, name).__call__).parameters
+        named = {p.argument for p in spec.params.values() if p.applies_to(operation) and p.argument}
+        assert (named | set(route.arguments) | {"prompt"}) - set(taken) == set(), f"{name} for {operation}"
+
+
+def test_the_catalogue_does_not_import_torch() -> None:
+    import subprocess
+
+    program = "import sys, limner.catalogue as c; c.Catalogue.builtin(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+
+from limner.catalogue import Catalogue, CatalogueError
+from limner.catalogue.load import builtin_files, read_files
+from limner.core import Operation
+
+PAGE = Path(__file__).parents[2] / "docs" / "adding-a-model.md"
+EXAMPLE = PAGE.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+
+
+def test_the_documented_example_loads_beside_the_shipped_files() -> None:
+    spec = Catalogue.of_files({"watercolour.toml": EXAMPLE}).get("watercolour")
+    assert spec.id == "example/watercolour-xl"
+    assert spec.operations == {Operation.GENERATE, Operation.EDIT}
+    assert spec.params["strength"].default == 0.5
+    assert spec.params["num_inference_steps"].maximum == 60
+    assert spec.params["num_inference_steps"].minimum == 1  # from the shared table
+    assert spec.params["guidance_rescale"].argument == "guidance_rescale"
+
+
+def test_every_key_is_documented() -> None:
+    from limner.catalogue.entries import ModelEntry, ParamEntry
+
+    text = PAGE.read_text(encoding="utf-8")
+    hidden = {"fallback"}
+    for key in (*ParamEntry.model_fields, *ModelEntry.model_fields):
+        assert key in hidden or key in text, key
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ('title = "W', 'titel = "W', r"watercolour.toml: models\[0\].*title"),
+        ("multiple = 8", "multipel = 8", r"watercolour.toml: models\[0\].sizes.multiple?"),
+        ("maximum = 60", "maximun = 60", r"models\[0\].params.num_inference_steps.maximun: unknown key"),
+        ('family = "', 'familie = "', "watercolour.toml: famil"),
+        ('family = "', 'colour = 1\nfamily = "', "watercolour.toml: colour: unknown key"),
+        ("default = 30", "default = 61", r"params.num_inference_steps: .*61.*integer from 1 to 60"),
+        ("default = 30", 'default = "30"', r"params.num_inference_steps: .*'30'"),
+        ('type = "number"', 'type = "float"', r"params.guidance_rescale.type"),
+        ('type = "number"', 'type = "enum"', r"params.guidance_rescale: Invalid value"),
+        ("default = 0.7", 'ignored_when = "moon"', r"ignored_when: 'moon'; allowed: inputs, mask"),
+        ('edit = "Stable', 'paint = "Stable', r"pipelines.paint"),
+        ('edit = "StableDiffusionXLImg2ImgPipeline"\n', "", r"pipelines: no class for edit"),
+        ('default = "1024x1024"', 'default = "1025x1024"', "the default 1025x1024 breaks the rules"),
+        ('default = "1024x1024"', 'default = "big"', "not a size: 'big'"),
+        ("min_side_px = 256", "min_side_px = 250", "not multiples of 8"),
+        ("max_pixels = 2_097_152", "max_pixels = 1_048_576\nedit_pixels = 2_000_000", "max_pixels 1048576 is less"),
+        ("max_images = 1", 'without = ["seeds"]', "the family has no parameter 'seeds'"),
+        ('"watercolour"]', '"qwen-image"]', "'qwen-image' belongs to both Qwen/Qwen-Image and example/watercolour-xl"),
+        ("max_images = 1", "stands_for_classes = true", "'StableDiffusionXL.*Pipeline' belongs to both"),
+        ("max_images = 1", "max_images = ", "not valid TOML"),
+    ],
+)
+def test_a_wrong_file_is_refused_naming_file_place_and_key(old: str, new: str, error: str) -> None:
+    assert old in EXAMPLE
+    with pytest.raises(CatalogueError, match=error):
+        Catalogue.of_files({"watercolour.toml": EXAMPLE.replace(old, new)})
+
+
+def test_there_is_exactly_one_fallback() -> None:
+    files = builtin_files()
+    with pytest.raises(CatalogueError, match="not 0"):
+        Catalogue(read_files({name: text for name, text in files.items() if name != "fallback.toml"}))
+    with pytest.raises(CatalogueError, match="not 2"):
+        Catalogue.of_files({"again.toml": files["fallback.toml"]})

@@ -1,0 +1,97 @@
+import pytest
+
+from limner.catalogue import ModelSpec
+from limner.core import Operation, Size
+from limner.errors import InvalidRequest
+from tests.catalogue.make import MODELS, ask, picture
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "drawn"),
+    [
+        ("Qwen/Qwen-Image", "1024x1024", "1024x1024"),
+        ("Qwen/Qwen-Image", "1792x1024", "1792x1024"),
+        ("Qwen/Qwen-Image", "800x600", "800x608"),
+        ("Qwen/Qwen-Image", "801x599", "800x592"),
+        ("Qwen/Qwen-Image", "64x64", "64x64"),
+        ("sdxl", "1020x1020", "1024x1024"),
+        ("sdxl", "1016x1016", "1016x1016"),
+        ("sketch", "128x512", "128x512"),
+        ("sketch", "130x300", "128x288"),
+        ("sd15", "1531x1027", "1528x1024"),  # rounding up would be too many pixels
+    ],
+)
+def test_given_sizes_are_snapped_with_a_warning(model: str, given: str, drawn: str) -> None:
+    resolution = ask(model, size=Size.parse(given))
+    assert str(resolution.request.size) == drawn
+    assert [(w.param, w.code) for w in resolution.warnings] == ([] if given == drawn else [("size", "adjusted")])
+    assert all(given in w.message and drawn in w.message for w in resolution.warnings)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "words"),
+    [
+        ("sketch", "127x256", "sides from 128 to 512"),
+        ("sketch", "256x513", "sides from 128 to 512"),
+        ("sketch", "1x1", "sides from 128 to 512"),
+        ("Qwen/Qwen-Image", "63x512", "sides from 64 to 3584"),
+        ("Qwen/Qwen-Image", "2049x2049", "4,198,401 pixels. Allowed: at most 4,194,304"),
+        ("Qwen/Qwen-Image", "999999x999999", "sides from 64 to 3584"),
+    ],
+)
+def test_sizes_out_of_bounds_are_refused(model: str, given: str, words: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        ask(model, size=Size.parse(given))
+    assert caught.value.param == "size"
+    assert given in caught.value.message
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("model", "source", "drawn"),
+    [
+        ("Qwen/Qwen-Image-Edit", (800, 600), "1152x864"),
+        ("Qwen/Qwen-Image-Edit", (1920, 1080), "1344x768"),
+        ("Qwen/Qwen-Image-Edit", (1080, 1920), "768x1344"),
+        ("Qwen/Qwen-Image-Edit-2511", (500, 500), "1024x1024"),
+        ("Qwen/Qwen-Image-Edit", (4000, 1), "3584x64"),
+        ("sketch", (300, 300), "256x256"),
+        ("sketch", (400, 200), "352x160"),
+        ("sketch", (2000, 100), "512x128"),
+        ("sd15", (64, 64), "512x512"),
+    ],
+)
+def test_an_edit_without_a_size_keeps_the_first_pictures_proportions(
+    model: str, source: tuple[int, int], drawn: str
+) -> None:
+    resolution = ask(model, Operation.EDIT, inputs=(picture(*source),), prompt="a desktop wallpaper, 16:9")
+    assert str(resolution.request.size) == drawn
+    assert resolution.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("model", "prompt", "drawn"),
+    [
+        ("Qwen/Qwen-Image", "a cat", "1024x1024"),
+        ("Qwen/Qwen-Image", "a cat, 16:9", "1344x768"),
+        ("Qwen/Qwen-Image", "a cat in portrait", "832x1248"),
+        ("Qwen/Qwen-Image", "a cat, 1200x800", "1200x800"),
+        ("Qwen/Qwen-Image", "a cat, 8000x4000", "1440x704"),  # suggestions are never refused
+        ("sketch", "a cat, 1024x768", "288x192"),
+        ("sketch", "a cat, square", "256x256"),
+        ("sketch", "a panorama of hills", "384x160"),
+    ],
+)
+def test_a_drawing_without_a_size_follows_the_prompt(model: str, prompt: str, drawn: str) -> None:
+    assert str(ask(model, prompt=prompt).request.size) == drawn
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.id)
+@pytest.mark.parametrize("ratio", [(1, 1), (16, 9), (9, 16), (1, 50), (50, 1), (4096, 1), (3, 4)])
+def test_chosen_sizes_obey_the_rules(spec: ModelSpec, ratio: tuple[int, int]) -> None:
+    operation = Operation.EDIT if Operation.EDIT in spec.operations else Operation.INPAINT
+    pictures = {"inputs": (picture(*ratio),), "mask": picture(*ratio) if operation is Operation.INPAINT else None}
+    size = ask(spec, operation, **pictures).request.size
+    assert size is not None
+    again = ask(spec, operation, size=size)
+    assert (again.request.size, again.warnings) == (size, ())
