@@ -16,7 +16,7 @@ class Pipeline:
         """``threads`` 0 keeps torch's own choice, which is one per core."""
         if threads:
             torch.set_num_threads(threads)
-        self._pipe: Any = DiffusionPipeline.from_pretrained(WEIGHTS, torch_dtype=torch.float32)
+        self._pipe: Any = DiffusionPipeline.from_pretrained(WEIGHTS, dtype=torch.float32)
         self._pipe.set_progress_bar_config(disable=True)
         self._arguments = pipeline_arguments()
 

@@ -2,9 +2,15 @@
 
 from pathlib import Path
 
+from limner.catalogue import Catalogue
+from limner.catalogue import docs as catalogue_docs
 from scripts import cli_docs, settings_docs
 
-PAGES = {"cli.md": cli_docs.render, "settings.md": settings_docs.render}
+PAGES = {
+    "cli.md": cli_docs.render,
+    "models.md": lambda: catalogue_docs.render(Catalogue.builtin()),
+    "settings.md": settings_docs.render,
+}
 
 
 def main() -> None:

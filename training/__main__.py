@@ -3,13 +3,15 @@
 import argparse
 import logging
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from training.recipe import Recipe, read_recipe
+from training.team import Team
 
 log = logging.getLogger("training")
 MODEL = Path(__file__).parents[1] / "src" / "limner" / "suite" / "sketch"
@@ -30,6 +32,7 @@ class Run:
     only: tuple[str, ...]
     part: tuple[int, int]
     share: float
+    workers: int
 
 
 def parse() -> tuple[str, int, Run]:
@@ -45,10 +48,11 @@ def parse() -> tuple[str, int, Run]:
     parser.add_argument("--only", default="", help="cache: only these sizes, as 8x8,4x4")
     parser.add_argument("--part", default="1/1", help="cache: this process's share, as 1/2")
     parser.add_argument("--share", type=float, default=1.0, help="eval: scales the number of prompts")
+    parser.add_argument("--workers", type=int, default=1, help="denoiser: processes that train together")
     a = parser.parse_args()
     first, second = map(int, a.part.split("/"))
     only = tuple(filter(None, a.only.split(",")))
-    run = Run(read_recipe(), a.out, a.model, a.minutes, a.device, a.resume, only, (first, second), a.share)
+    run = Run(read_recipe(), a.out, a.model, a.minutes, a.device, a.resume, only, (first, second), a.share, a.workers)
     return a.stage, a.threads, run
 
 
@@ -100,12 +104,20 @@ def make_cache(run: Run) -> None:
 
 def train_denoiser(run: Run) -> None:
     """Train text encoder and denoiser."""
+    from training.team import run_team
+
+    run_team(run.workers, partial(train_denoiser_member, run))
+
+
+def train_denoiser_member(run: Run, team: Team) -> None:
+    """Train text encoder and denoiser as one member of a team."""
     from training import denoiser
 
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     plan = denoiser.Plan(**with_minutes(run.recipe.denoiser, run))
     out, cache = run.out / "denoiser", run.out / "cache"
     sizes, tokenizer = run.recipe.sizes, load_tokenizer(run)
-    denoiser.train(out, cache, sizes, tokenizer, plan, device=run.device, resume=run.resume)
+    denoiser.train(out, cache, sizes, tokenizer, plan, device=run.device, resume=run.resume, team=team)
 
 
 def train_decoder(run: Run) -> None:

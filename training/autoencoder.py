@@ -133,7 +133,7 @@ def train(out: Path, sizes: Sizes, *, minutes: float, seed: int, device: str, re
 def measure_latents(vae: AutoencoderKLFlux2, pictures: Tensor) -> None:
     """Store mean and variance of patchified latents in the model's batch-norm buffers."""
     found = []
-    for batch in pictures.split(50):
+    for batch in torch.split(pictures, 50):
         with torch.autocast(vae.device.type, torch.bfloat16):
             mean = vae.encode(to_unit(batch).to(vae.device)).latent_dist.mean
         found.append(pack(mean.float()))

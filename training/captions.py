@@ -137,7 +137,12 @@ def background_phrase(rng: random.Random, background: Background) -> str:
     match background.pattern:
         case "plain":
             forms = [f" on {article(first)} background"] * 4
-            forms += [f" on {first}", f", {first} background", f" with {article(first)} background", f" against {first}"]
+            forms += [
+                f" on {first}",
+                f", {first} background",
+                f" with {article(first)} background",
+                f" against {first}",
+            ]
             return rng.choice(forms)
         case "gradient":
             way = "vertical" if background.upright else "horizontal"
@@ -268,10 +273,17 @@ def describe_empty(rng: random.Random, background: Background, above: str = "") 
     if background.pattern != "land":
         return background_phrase(rng, background).removeprefix(" on ")
     if background.ground is None:
-        return rng.choice(["night sky", "a night sky with stars", "the night sky", "stars", "a starry sky", "space"]) + above
+        return (
+            rng.choice(["night sky", "a night sky with stars", "the night sky", "stars", "a starry sky", "space"])
+            + above
+        )
     ground = rng.choice(GROUND_NOUNS[background.ground])
     if background.sky == "sunset" and rng.random() < 0.25:
-        return rng.choice(["a sunset", "sunset", "sunrise"]) + GROUND_PHRASES[background.ground][0].replace(" on", " over") + above
+        return (
+            rng.choice(["a sunset", "sunset", "sunrise"])
+            + GROUND_PHRASES[background.ground][0].replace(" on", " over")
+            + above
+        )
     if above and rng.random() < 0.25:
         noun = above.removeprefix(" with ").removeprefix(" and ").removesuffix(" in the sky")
         return f"{noun} over {ground}" + ("" if background.sky == "day" else SKY_PHRASES[background.sky][0])
@@ -297,10 +309,8 @@ def welcomes_strangers(scene: Scene) -> bool:
 
 def caption(scene: Scene, rng: random.Random) -> str:
     """Return a fresh caption of `scene`; one in seven sunny meadows is captioned with words it does not show."""
-    if welcomes_strangers(scene) and rng.random() < 0.15:
-        text = strange_prompt(rng)
-    else:
-        text = describe(rng, scene)
+    strange = welcomes_strangers(scene) and rng.random() < 0.15
+    text = strange_prompt(rng) if strange else describe(rng, scene)
     if rng.random() < 0.2:
         text = rng.choice(PREFIXES) + text
     if rng.random() < 0.06:

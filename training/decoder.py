@@ -54,7 +54,8 @@ class Spoiler:
                 txt_ids=text_positions(ids.shape[1]).to(self._device),
                 return_dict=False,
             )[0]
-        return noisy - wide * velocity.float()
+        clean: Tensor = noisy - wide * velocity.float()
+        return clean
 
 
 def pick(cache: Cache, rng: random.Random) -> tuple[Grid, list[SceneRecord]]:

@@ -10,7 +10,6 @@ import signal
 import time
 from collections import deque
 from contextlib import nullcontext
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ import numpy as np
 import torch
 from diffusers import Flux2Transformer2DModel
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import Qwen3ForCausalLM
 
 from training import checkpoint
@@ -36,6 +34,7 @@ from training.networks import (
     text_positions,
 )
 from training.optim import Average, Optimisers, schedule
+from training.team import Team
 from training.tokenizer import MAX_TOKENS, tokenize
 
 log = logging.getLogger(__name__)
@@ -149,8 +148,9 @@ def positions(grid: Grid, references: int, device: str) -> Tensor:
 class Trainer:
     """The networks with their optimisers and averages; one `step` per batch."""
 
-    def __init__(self, sizes: Sizes, tokenizer: Any, plan: Plan, device: str) -> None:
+    def __init__(self, sizes: Sizes, tokenizer: Any, plan: Plan, device: str, team: Team) -> None:
         torch.manual_seed(plan.seed)
+        self._team = team
         self.text = build_text_encoder(sizes).to(device)
         self.denoiser = build_denoiser(sizes).to(device)
         self._tokenizer, self._device = tokenizer, device
@@ -163,7 +163,7 @@ class Trainer:
             decay=0.01,
         )
         self.averages = {"text": Average(self.text, 0.9975), "denoiser": Average(self.denoiser, 0.9975)}
-        self._rng = random.Random(plan.seed)
+        self._rng = random.Random(plan.seed + team.rank)
 
     def step(self, batch: Batch, factor: float, step: int) -> float:
         """Learn from one batch at `factor` times the base rates and return the loss."""
@@ -174,8 +174,7 @@ class Trainer:
         t = torch.sigmoid(torch.randn(count, device=self._device) * 1.1 + bias)
         noise = torch.randn_like(clean)
         noisy = (1 - t[:, None, None]) * clean + t[:, None, None] * noise
-        # torch's fused CPU kernel is slow on a hundred tokens: unfused attention makes the whole step 1.45x as fast.
-        attention = sdpa_kernel(SDPBackend.MATH) if self._device == "cpu" else nullcontext()
+        attention = PlainAttention() if self._device == "cpu" else nullcontext()
         with attention, torch.autocast(torch.device(self._device).type, torch.bfloat16):
             embeds = encode_text(self.text, ids, mask)
             velocity = self.denoiser(
@@ -187,10 +186,11 @@ class Trainer:
                 return_dict=False,
             )[0][:, :tokens]
         loss = (velocity.float() - (noise - clean)).pow(2).mean()
-        self.optimisers.step(loss, factor)
+        self.optimisers.step(loss, factor, self._team)
         self.averages["text"].update(self.text, step)
         self.averages["denoiser"].update(self.denoiser, step)
-        return loss.item()
+        value: float = loss.item()
+        return value
 
     def _padding(self) -> int:
         """Return how many tokens to pad with: often none, at times up to the length the pipeline uses."""
@@ -220,45 +220,59 @@ class Trainer:
         for name, average in self.averages.items():
             for key, value in parts[f"{name}_average"].items():
                 average.weights[key] = value.to(self._device)
-        self.averages["text"].weights["lm_head.weight"] = self.averages["text"].weights["model.embed_tokens.weight"]
+        self.averages["text"].weights["lm_head.weight"] = (
+            self.averages["text"].weights["model.embed_tokens.weight"].clone()
+        )
         self.optimisers.load(parts["moments"])
         return Progress(state["step"], state["minutes"], state["seen"])
 
 
-def train(out: Path, cache_folder: Path, sizes: Sizes, tokenizer: Any, plan: Plan, *, device: str, resume: bool) -> None:
+def train(
+    out: Path, cache_folder: Path, sizes: Sizes, tokenizer: Any, plan: Plan, *, device: str, resume: bool, team: Team
+) -> None:
     """Train until `plan.minutes` have been spent over all resumptions, saving to `out` now and then.
 
-    SIGTERM saves and ends the run early.
+    SIGTERM saves and ends the run early. With a team, every member calls this and the first saves.
     """
-    trainer = Trainer(sizes, tokenizer, plan, device)
+    trainer = Trainer(sizes, tokenizer, plan, device, team)
     done = trainer.load(out) if resume and checkpoint.exists(out) else Progress()
     cache = Cache(cache_folder)
     cache.refresh()
-    sampler = Sampler(cache, plan, plan.seed * 7919 + done.step, device)
-    torch.manual_seed(plan.seed * 104729 + done.step)
+    sampler = Sampler(cache, plan, plan.seed * 7919 + done.step + 1_000_003 * team.rank, device)
+    torch.manual_seed(plan.seed * 104729 + done.step + 1_000_003 * team.rank)
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     recent: dict[str, deque[float]] = {}
     before, started, saved, first = done.minutes, time.monotonic(), time.monotonic(), done.step
-    while done.minutes < plan.minutes and not stopped:
+    stop = False
+    while done.minutes < plan.minutes and not stop:
         progress = done.minutes / plan.minutes
         batch = sampler.draw(progress)
-        step_here = done.step - first
-        factor = schedule(step_here if first else done.step, progress, warm_steps=60, decay_share=plan.decay_share, floor=0.02)
+        warm_steps = 20 if first else 60
+        factor = schedule(done.step - first, progress, warm_steps=warm_steps, decay_share=plan.decay_share, floor=0.02)
         loss = trainer.step(batch, factor, done.step)
         task = f"{batch.grid[0]}x{batch.grid[1]}+{len(batch.references)}"
         recent.setdefault(task, deque(maxlen=60)).append(loss)
-        done.seen[task] = done.seen.get(task, 0) + len(batch.texts)
+        done.seen[task] = done.seen.get(task, 0) + len(batch.texts) * team.size
         done.step += 1
-        done.minutes = before + (time.monotonic() - started) / 60
-        if done.step % 100 == 0:
-            means = {name: round(float(np.mean(values)), 4) for name, values in recent.items()}
-            log.info("denoiser %.1f min, step %d, rate %.3f, seen %d, loss %s", done.minutes, done.step, factor, sum(done.seen.values()), means)
+        done.minutes, stop = team.agree(before + (time.monotonic() - started) / 60, bool(stopped))
+        if done.step % 50 == 0:
             cache.refresh()
-        if time.monotonic() - saved > 60 * plan.save_every_minutes:
+        if done.step % 50 == 0 and team.rank == 0:
+            means = {name: round(float(np.mean(values)), 4) for name, values in recent.items()}
+            log.info(
+                "denoiser %.1f min, step %d, rate %.3f, seen %d, loss %s",
+                done.minutes,
+                done.step,
+                factor,
+                sum(done.seen.values()),
+                means,
+            )
+        if team.rank == 0 and time.monotonic() - saved > 60 * plan.save_every_minutes:
             trainer.save(out, done)
             saved = time.monotonic()
-    trainer.save(out, done)
+    if team.rank == 0:
+        trainer.save(out, done)
 
 
 def load_average(folder: Path, sizes: Sizes) -> tuple[Qwen3ForCausalLM, Flux2Transformer2DModel]:
@@ -266,6 +280,7 @@ def load_average(folder: Path, sizes: Sizes) -> tuple[Qwen3ForCausalLM, Flux2Tra
     parts, _ = checkpoint.load(folder)
     text, denoiser = build_text_encoder(sizes), build_denoiser(sizes)
     missing = text.load_state_dict(parts["text_average"], strict=False)
-    assert not missing.unexpected_keys and set(missing.missing_keys) <= {"lm_head.weight"}
+    assert not missing.unexpected_keys
+    assert set(missing.missing_keys) <= {"lm_head.weight"}
     denoiser.load_state_dict(parts["denoiser_average"])
     return text.eval(), denoiser.eval()

@@ -390,13 +390,25 @@ def say(edit: Edit, rng: random.Random) -> str:
         case "time":
             phrase = rng.choice(SKY_PHRASES[value]).strip()
             noun = {"day": "day", "sunset": "sunset", "night": "night"}[value]
-            return rng.choice([f"make it {noun}", f"change it to {noun}", f"{noun} time", f"show it {phrase}", f"turn it into {noun}"])
+            return rng.choice(
+                [f"make it {noun}", f"change it to {noun}", f"{noun} time", f"show it {phrase}", f"turn it into {noun}"]
+            )
         case "resize":
             return say_resize(edit, rng)
         case "replace":
             return say_replace(edit, rng)
         case "identity":
-            return rng.choice(["keep it", "do nothing", "leave it as it is", "the same picture", "no change", "keep it the same", "copy it"])
+            return rng.choice(
+                [
+                    "keep it",
+                    "do nothing",
+                    "leave it as it is",
+                    "the same picture",
+                    "no change",
+                    "keep it the same",
+                    "copy it",
+                ]
+            )
         case "fill":
             return say_fill(edit, rng)
         case "combine":
@@ -404,7 +416,11 @@ def say(edit: Edit, rng: random.Random) -> str:
         case "color_from":
             what = point_at(rng, edit)
             return rng.choice(
-                [f"give {what} the color of image 2", f"paint {what} in the color of the second image", "use the color of image 2"]
+                [
+                    f"give {what} the color of image 2",
+                    f"paint {what} in the color of the second image",
+                    "use the color of image 2",
+                ]
             )
 
 
@@ -467,7 +483,9 @@ def say_background(edit: Edit, rng: random.Random) -> str:
                 f"paint the background {color}",
             ]
         )
-    return rng.choice(["put it", "place it", "show it", "move it"]) + background_phrase(rng, background).replace(",", " on a")
+    return rng.choice(["put it", "place it", "show it", "move it"]) + background_phrase(rng, background).replace(
+        ",", " on a"
+    )
 
 
 def say_resize(edit: Edit, rng: random.Random) -> str:
@@ -484,7 +502,9 @@ def say_replace(edit: Edit, rng: random.Random) -> str:
     what = point_at(rng, edit)
     noun = kind_word(rng, edit.new.kind, edit.new.variant)
     new = article(f"{color_word(rng, edit.value)} {noun}" if edit.value else noun)
-    return rng.choice([f"replace {what} with {new}", f"turn {what} into {new}", f"change {what} to {new}", f"swap {what} for {new}"])
+    return rng.choice(
+        [f"replace {what} with {new}", f"turn {what} into {new}", f"change {what} to {new}", f"swap {what} for {new}"]
+    )
 
 
 def say_fill(edit: Edit, rng: random.Random) -> str:
@@ -511,4 +531,3 @@ def say_combine(edit: Edit, rng: random.Random) -> str:
     if rng.random() < 0.5:
         return f"put the {noun} of the {ordinal[one]} image onto the background of the {ordinal[two]} image"
     return f"the {noun} from image {one} on the background from image {two}"
-

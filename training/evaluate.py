@@ -115,7 +115,9 @@ def held_out(rng: random.Random, make: Callable[[random.Random], Scene]) -> Scen
             return scene
 
 
-def one(kinds: tuple[str, ...], *, size: str = "", positions: tuple[str, ...] = ("center",)) -> Callable[[random.Random], Scene]:
+def one(
+    kinds: tuple[str, ...], *, size: str = "", positions: tuple[str, ...] = ("center",)
+) -> Callable[[random.Random], Scene]:
     """Return a maker of single things on plain backgrounds."""
 
     def make(rng: random.Random) -> Scene:

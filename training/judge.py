@@ -50,7 +50,8 @@ class Found:
 def apart(a: Picture | Field, b: Picture | Field) -> Field:
     """Return the RGB distance of two pictures, pixel by pixel."""
     difference = a.astype(np.float32) - b.astype(np.float32)
-    return np.sqrt((difference**2).sum(-1))
+    squares: Field = (difference**2).sum(-1)
+    return np.sqrt(squares)
 
 
 def nearest(color: Rgb, names: dict[str, Rgb] = BACKGROUNDS) -> str:
@@ -173,7 +174,9 @@ def kind_error(shown: Picture, behind: Picture, kind: str, rgb: Rgb) -> float:
     """Return the least share of wrong pixels over all variants in which `kind` is drawn."""
     accents: tuple[Rgb, ...] = ((0, 0, 0),)
     if kind in ("house", "flower", "boat", "rocket"):
-        accents = tuple(COLORS[c] for c in ("red", "blue", "yellow", "orange", "white", "gray", "brown", "green", "purple"))
+        accents = tuple(
+            COLORS[c] for c in ("red", "blue", "yellow", "orange", "white", "gray", "brown", "green", "purple")
+        )
     variants = (0, 1) if kind in ("tree", "fish") else (0,)
     return min(fit(shown, behind, Thing(kind, "", rgb, 0, 0, 1, "", v, "", a)) for v in variants for a in accents)
 
@@ -243,7 +246,9 @@ def judge_one(picture: Picture, empty: Picture, scene: Scene) -> Verdict:
     truth = expected_box(scene, picture.shape)
     x, y = found.center
     place = abs(x - (truth[0] + truth[2]) / 2) < 0.1 and abs(y - (truth[1] + truth[3]) / 2) < 0.1
-    ratio = max(found.box[2] - found.box[0], found.box[3] - found.box[1]) / max(truth[2] - truth[0], truth[3] - truth[1])
+    ratio = max(found.box[2] - found.box[0], found.box[3] - found.box[1]) / max(
+        truth[2] - truth[0], truth[3] - truth[1]
+    )
     return {"kind": passes(found, wanted), "color": found.color_fits, "position": place, "size": 0.75 < ratio < 1.33}
 
 
@@ -255,7 +260,9 @@ def expected_box(scene: Scene, shape: tuple[int, ...]) -> tuple[float, float, fl
     if scene.position in POSITIONS:
         x, y = POSITIONS[scene.position]
         ideal = replace(thing, x=x, y=y, extent=EXTENTS[thing.size])
-    alone = apart(render(replace(scene, things=(ideal,)), width, height), render(replace(scene, things=()), width, height))
+    alone = apart(
+        render(replace(scene, things=(ideal,)), width, height), render(replace(scene, things=()), width, height)
+    )
     left, top, right, bottom = bounds(alone > SEEN)
     return left / width, top / height, right / width, bottom / height
 
@@ -270,7 +277,9 @@ def judge_places(picture: Picture, empty: Picture, scene: Scene) -> Verdict:
     return {
         "kind": all(passes(f, t) for f, t in pairs),
         "color": all(f is not None and f.color_fits for f, _ in pairs),
-        "places": all(f is not None and abs(f.center[0] - t.x) < 0.12 and abs(f.center[1] - t.y) < 0.14 for f, t in pairs),
+        "places": all(
+            f is not None and abs(f.center[0] - t.x) < 0.12 and abs(f.center[1] - t.y) < 0.14 for f, t in pairs
+        ),
     }
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training.team import Team
+
 
 @torch.no_grad()
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
@@ -19,7 +21,8 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     for _ in range(steps):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.T if tall else x).float()
+    result: Tensor = x.T if tall else x
+    return result.float()
 
 
 class Muon(torch.optim.Optimizer):
@@ -67,13 +70,15 @@ class Optimisers:
             torch.optim.AdamW(others, lr=adam_rate, betas=(0.9, 0.98), weight_decay=decay),
         )
 
-    def step(self, loss: Tensor, factor: float) -> None:
-        """Go one step down `loss` at `factor` times the base rates; gradients are clipped to norm 1."""
+    def step(self, loss: Tensor, factor: float, team: Team | None = None) -> None:
+        """Go one step down `loss`, averaged over `team`, at `factor` times the base rates; gradients are clipped."""
         for optimiser, rate in zip(self._both, self._rates, strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = rate * factor
             optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        if team is not None:
+            team.average([p.grad for _, p in self.params if p.grad is not None])
         nn.utils.clip_grad_norm_([p for _, p in self.params], 1.0)
         for optimiser in self._both:
             optimiser.step()

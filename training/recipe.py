@@ -25,7 +25,9 @@ class Recipe:
 def read_recipe(path: Path = RECIPE) -> Recipe:
     """Parse a recipe; TypeError on unknown keys, KeyError on missing stages."""
     table = tomllib.loads(path.read_text())
-    sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in table["sizes"].items()}
+    sizes: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in table["sizes"].items()
+    }
     return Recipe(
         sizes=Sizes(**sizes),
         tokenizer=table["tokenizer"],

@@ -89,7 +89,9 @@ def outline(kind: str) -> tuple[Point, ...]:
             )
         case "moon":
             outer = [(math.cos(a), math.sin(a)) for a in np.linspace(math.pi * 0.33, math.pi * 1.67, 32)]
-            inner = [(0.42 + 0.8 * math.cos(a), 0.8 * math.sin(a)) for a in np.linspace(math.pi * 1.45, math.pi * 0.55, 28)]
+            inner = [
+                (0.42 + 0.8 * math.cos(a), 0.8 * math.sin(a)) for a in np.linspace(math.pi * 1.45, math.pi * 0.55, 28)
+            ]
             return (*outer, *inner)
         case _:
             raise KeyError(kind)
@@ -174,7 +176,7 @@ def draw_flower(pen: Pen, petals: Rgb, heart: Rgb) -> None:
 
 def draw_cat(pen: Pen, fur: Rgb) -> None:
     """A cat's face with big ears and eyes."""
-    for side in (-1, 1):
+    for side in (-1.0, 1.0):
         pen.polygon([(side * 0.95, -1.15), (side * 0.15, -0.7), (side * 0.92, 0)], fur)
         pen.polygon([(side * 0.82, -0.88), (side * 0.42, -0.62), (side * 0.8, -0.35)], (245, 160, 180))
     pen.disc(0, 0.08, 1, 0.86, fur)

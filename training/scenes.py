@@ -258,7 +258,7 @@ def propose_scene(rng: random.Random) -> Scene:
 def propose_background(rng: random.Random) -> Background:
     """Draw a plain or patterned background; white is the commonest."""
     pattern: Literal["plain", "gradient", "checker", "stripes"]
-    pattern = rng.choices(("plain", "gradient", "checker", "stripes"), (0.8, 0.08, 0.07, 0.05))[0]  # type: ignore[assignment]
+    pattern = rng.choices(("plain", "gradient", "checker", "stripes"), (0.8, 0.08, 0.07, 0.05))[0]
     if pattern == "plain":
         return plain(rng, rng.choice(["white"] * 7 + list(BACKGROUNDS)))
     first = rng.choice(list(BACKGROUNDS))
@@ -358,15 +358,14 @@ def repeat(rng: random.Random, count: int, background: Background, kind: str, co
     """Return the scene of `count` equal things."""
     one = make_thing(rng, kind, color, (0, 0), extent=COUNT_EXTENTS[count], behind=background.behind)
     things = tuple(
-        replace(one, x=x + rng.uniform(-0.012, 0.012), y=y + rng.uniform(-0.012, 0.012))
-        for x, y in COUNT_PLACES[count]
+        replace(one, x=x + rng.uniform(-0.012, 0.012), y=y + rng.uniform(-0.012, 0.012)) for x, y in COUNT_PLACES[count]
     )
     return Scene("many", background, things)
 
 
 def propose_land_background(rng: random.Random, ground: Ground | None = None) -> Background:
     """Draw a landscape; a night without ground is a sky full of stars."""
-    sky: Sky = rng.choices(("day", "sunset", "night"), (0.5, 0.22, 0.28))[0]  # type: ignore[assignment]
+    sky: Sky = rng.choices(("day", "sunset", "night"), (0.5, 0.22, 0.28))[0]
     grounds: tuple[Ground, ...] = ("grass", "sea", "sand", "snow")
     chosen: Ground | None = ground or rng.choices(grounds, (0.4, 0.3, 0.15, 0.15))[0]
     if ground is None and sky == "night" and rng.random() < 0.25:

@@ -73,7 +73,9 @@ def load_pipeline(folder: Path, device: str = "cpu") -> Any:
     return pipeline
 
 
-def draw(pipeline: Any, prompts: list[str], *, seed: int = 0, size: tuple[int, int] = (256, 256), **more: Any) -> Iterator[Picture]:
+def draw(
+    pipeline: Any, prompts: list[str], *, seed: int = 0, size: tuple[int, int] = (256, 256), **more: Any
+) -> Iterator[Picture]:
     """Yield the pictures of `prompts`, each from its own seed; `size` is width and height in pixels."""
     for start in range(0, len(prompts), 16):
         part = prompts[start : start + 16]
@@ -103,7 +105,15 @@ def grid(cells: list[Image.Image], columns: int) -> Image.Image:
     return whole
 
 
-def sheet(folder: Path, target: Path, *, cell_px: int = 150, columns: int = 8, size: tuple[int, int] = (256, 256), seed: int = 7) -> None:
+def sheet(
+    folder: Path,
+    target: Path,
+    *,
+    cell_px: int = 150,
+    columns: int = 8,
+    size: tuple[int, int] = (256, 256),
+    seed: int = 7,
+) -> None:
     """Draw `PROMPTS` with the model in `folder` and save the sheet."""
     pictures = draw(load_pipeline(folder), list(PROMPTS), size=size, seed=seed)
     cells = [label(picture, text, cell_px) for picture, text in zip(pictures, PROMPTS, strict=True)]

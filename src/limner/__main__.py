@@ -1,5 +1,7 @@
 """``python -m limner`` is the command line."""
 
+import sys
+
 from limner.cli import main
 
-main()
+sys.exit(main())

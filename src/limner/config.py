@@ -45,8 +45,12 @@ class Settings(BaseSettings):
     link_lifetime_s: float = Field(7 * 86_400, gt=0, le=366 * 86_400, description="How long signed links work.")
 
     max_body_bytes: int = Field(256 * MIB, ge=KIB, description="Largest request body.")
+    max_bodies_bytes: int = Field(1024 * MIB, ge=KIB, description="Request bodies in work at once, in all.")
     max_image_bytes: int = Field(50 * MIB, ge=KIB, description="Largest single input file.")
     max_image_pixels: int = Field(64 * 1024 * 1024, ge=1, description="Most pixels in one input picture.")
+    max_held_pixels: int = Field(
+        512 * 1024 * 1024, ge=1, description="Decoded input pixels that requests may hold at once, in all."
+    )
     max_images: int = Field(16, ge=1, le=64, description="Most input pictures in one request.")
     max_work: int = Field(
         16 * 1024 * 1024 * 200 * 10, ge=1, description="Largest width x height x n x steps of one request."

@@ -52,7 +52,7 @@ class Size:
 PixelMode = Literal["RGB", "RGBA", "L"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Picture:
     """Decoded pixels: 8 bits a channel, rows top to bottom, no padding and no metadata.
 

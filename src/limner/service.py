@@ -6,7 +6,8 @@ Owns a job's life: admission, running, deadline, cancellation. Knows no wire for
 import asyncio
 import logging
 import time
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
 from limner.catalogue.resolve import Policy, resolve
@@ -32,6 +33,17 @@ class Pace:
         self.seconds_per_job += 0.2 * (max(now_s - since_s, 0.001) - self.seconds_per_job)
 
 
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """The right to submit one job; `Service.seat` gives it."""
+
+    _accept: Callable[[Request], Awaitable[Job]]
+
+    async def submit(self, request: Request) -> Job:
+        """Accept ``request`` as a job, or raise: ModelNotFound, NotReady, InvalidRequest."""
+        return await self._accept(request)
+
+
 class Service:
     """Accepts requests, runs them as jobs and bounds how many there are at once."""
 
@@ -41,28 +53,41 @@ class Service:
         self._queue_limit = queue_limit
         self._pace = Pace()
         self._running: dict[Job, asyncio.Task[None]] = {}
+        self._seated = 0
         self._closing = False
 
     async def ready(self) -> None:
         """Wait until every model is loaded; raises the first one's failure."""
         await self.roster.settled()
 
-    def check_room(self) -> None:
-        """Raise Overloaded when the queue is full, so that a dialect can refuse before it reads pictures."""
-        if len(self._running) >= self._queue_limit:
+    @contextmanager
+    def seat(self) -> Iterator["Seat"]:
+        """A place in the queue, held while a request is still being read; raises Overloaded when there is none.
+
+        Dialects take it before they read pictures, so that what waits to be decoded is bounded too.
+        """
+        if len(self._running) + self._seated >= self._queue_limit:
             wait_s = min(max(round(self._pace.seconds_per_job), 1), 60)
             raise Overloaded(
                 f"the queue is full ({self._queue_limit} jobs); try again in about {wait_s} s", retry_after_s=wait_s
             )
+        self._seated += 1
+        try:
+            yield Seat(self._accept)
+        finally:
+            self._seated -= 1
 
     async def submit(self, request: Request) -> Job:
-        """Accept ``request`` as a job, or raise: ModelNotFound, NotReady, InvalidRequest, Overloaded."""
+        """Take a seat and submit at once: see `Seat.submit`."""
+        with self.seat() as seat:
+            return await seat.submit(request)
+
+    async def _accept(self, request: Request) -> Job:
         if self._closing:
             raise NotReady("the server is shutting down", retry_after_s=5)
         model = self.roster.find(request.model)
         model.require_ready()
         resolution = resolve(request, model.spec, self.policy)
-        self.check_room()
         job = Job(resolution.request, model.spec, resolution.warnings)
         position = len(self._running)
         task = asyncio.create_task(self._run(job, model), name=job.id)

@@ -8,7 +8,9 @@ import httpx2
 import pytest
 from PIL import Image
 
-from tests.fakes import FakeBackend
+from limner.api.app import create_app
+from limner.config import Settings
+from tests.fakes import FakeBackend, opener
 
 URL = "/v1/images/generations"
 PROMPT = {"prompt": "a red circle"}
@@ -208,3 +210,18 @@ async def test_a_body_over_the_limit_is_a_413(client: httpx2.AsyncClient) -> Non
     assert declared.status_code == 413
     streamed = await client.post(URL, content=endless(), headers={"content-type": "application/json"})
     assert streamed.status_code == 413
+
+
+async def test_a_setting_turns_unknown_parameters_into_warnings(settings: Settings, backend: FakeBackend) -> None:
+    lenient = settings.model_copy(update={"unknown_parameters": "warn", "public_url": "https://pictures.example"})
+    app = create_app(lenient, opener(backend))
+    transport = httpx2.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://limner.test") as client,
+    ):
+        reply = await client.post(URL, json={**PROMPT, "no_such_parameter": 1, "response_format": "url"})
+    assert reply.status_code == 200
+    assert [(w["param"], w["code"]) for w in reply.json()["limner"]["warnings"]] == [("no_such_parameter", "ignored")]
+    assert reply.json()["data"][0]["url"].startswith("https://pictures.example/files/")
+    assert "no_such_parameter" not in backend.requests[-1].params

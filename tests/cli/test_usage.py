@@ -65,19 +65,19 @@ def test_help_and_version_are_light_and_quick() -> None:
     times = []
     for _ in range(3):
         started = time.monotonic()
-        subprocess.run([sys.executable, "-m", "limner.cli", "version"], capture_output=True, check=True)
+        subprocess.run([sys.executable, "-m", "limner", "version"], capture_output=True, check=True)
         times.append(time.monotonic() - started)
     assert min(times) < 1.0  # about 0.15 s on an idle machine
 
 
 def test_a_reader_that_leaves_is_no_crash(tmp_path: Path) -> None:
-    line = f"{sys.executable} -m limner.cli models --json | head -c 1"
+    line = f"{sys.executable} -m limner models --json | head -c 1"
     ran = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
     assert (ran.stdout, ran.stderr) == ("[", "")
 
 
 def test_debug_shows_where_an_error_came_from(run: Run) -> None:
-    line = [sys.executable, "-m", "limner.cli", "generate", "x", "--server", "http://127.0.0.1:1"]
+    line = [sys.executable, "-m", "limner", "generate", "x", "--server", "http://127.0.0.1:1"]
     plain = subprocess.run(line, capture_output=True, text=True)
     debug = subprocess.run([*line, "--log-level", "debug"], capture_output=True, text=True)
     assert plain.returncode == debug.returncode == ExitCode.UNREACHABLE

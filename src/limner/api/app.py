@@ -14,7 +14,7 @@ from limner.api import files, meta, openai_images
 from limner.api.envelope import error_response
 from limner.api.gateway import Gateway
 from limner.api.middleware import Exchange
-from limner.api.pictures import PictureReader
+from limner.api.pictures import PictureReader, PixelBudget
 from limner.blobs import Blobs
 from limner.config import Settings
 from limner.errors import InvalidRequest, LimnerError, MethodNotAllowed, NotFound, TooLarge
@@ -45,7 +45,7 @@ def create_app(settings: Settings, open_service: OpenService) -> FastAPI:
     app.add_exception_handler(LimnerError, _render)
     app.add_exception_handler(HTTPException, _render)
     app.add_exception_handler(RequestValidationError, _render)
-    app.add_middleware(Exchange, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(Exchange, max_body_bytes=settings.max_body_bytes, max_bodies_bytes=settings.max_bodies_bytes)
     return app
 
 
@@ -60,7 +60,13 @@ def _gateway(settings: Settings, service: Service) -> Gateway:
     return Gateway(
         settings=settings,
         service=service,
-        pictures=PictureReader(media, fetcher, settings.max_images, settings.max_image_bytes),
+        pictures=PictureReader(
+            media,
+            fetcher,
+            PixelBudget(settings.max_held_pixels),
+            max_images=settings.max_images,
+            max_image_bytes=settings.max_image_bytes,
+        ),
         blobs=Blobs(settings.data),
         media=media,
     )

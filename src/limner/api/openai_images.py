@@ -82,6 +82,8 @@ def _from_form(form: FormData) -> Body:
             if isinstance(value, UploadFile) or value.strip():
                 images.append((name.removesuffix("[]"), value))
         elif name == "mask":
+            if mask is not None:
+                raise InvalidRequest("'mask' is given twice; one mask is taken", param="mask")
             mask = value
         elif isinstance(value, UploadFile):
             raise InvalidRequest(f"{name!r} is a file; files are taken as image, image[] and mask", param=name)
@@ -119,8 +121,9 @@ async def _answer(http: HttpRequest, body: Body, operation: Operation) -> Respon
     """Check, submit, and answer as a body or as a stream."""
     gateway = gateway_of(http)
     parsed = parse(body.fields, from_form=body.from_form)
-    request, warnings = await _translate(gateway, parsed, body, operation)
-    job = await gateway.service.submit(request)
+    with gateway.service.seat() as seat:
+        request, warnings = await _translate(gateway, parsed, body, operation)
+        job = await seat.submit(request)
     warnings = (*warnings, *job.warnings)
     headers = {"X-Limner-Job": job.id}
     if parsed.stream:
@@ -141,7 +144,6 @@ async def _translate(
     """The wire's fields as a Request; what can be refused without reading pictures is refused first."""
     model = gateway.service.roster.find(parsed.model or "")
     model.require_ready()
-    gateway.service.check_room()
     params = model_params(parsed, model.spec, from_form=body.from_form)
     warnings = list(parsed.without_effect())
     previews = parsed.partial_images or 0

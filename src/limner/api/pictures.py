@@ -4,31 +4,56 @@ Owns the order of checks: count first, then bytes, then fetching, then decoding.
 """
 
 import asyncio
+import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from starlette.datastructures import UploadFile
 
 from limner.core import Picture
-from limner.errors import InvalidRequest, TooLarge, UnsupportedMedia
+from limner.errors import InvalidRequest, Overloaded, TooLarge, UnsupportedMedia
 from limner.media.fetch import Fetcher
 from limner.media.threads import MediaThreads
 
 Source = UploadFile | str
 
 
-@dataclass(frozen=True, slots=True)
+FILES_AT_ONCE = 4  # sources whose bytes are in memory at the same time
+FETCHES_AT_ONCE = 8
+
+
+class PixelBudget:
+    """Bounds the decoded pixels that requests hold; a picture gives its share back when nobody holds it any more."""
+
+    def __init__(self, max_pixels: int) -> None:
+        self._max_pixels = max_pixels
+        self._held_pixels = 0
+
+    def hold(self, picture: Picture) -> Picture:
+        """Count ``picture`` for as long as it lives. Raises Overloaded when there is no room for it."""
+        if self._held_pixels + picture.size.pixels > self._max_pixels:
+            raise Overloaded("the server holds as many input pixels as it may; try again soon", retry_after_s=5)
+        self._held_pixels += picture.size.pixels
+        weakref.finalize(picture, self._release, picture.size.pixels).atexit = False
+        return picture
+
+    def _release(self, pixels: int) -> None:
+        self._held_pixels -= pixels
+
+
 class PictureReader:
     """Turns sources into Pictures under the server's limits."""
 
-    media: MediaThreads
-    fetcher: Fetcher
-    max_images: int
-    max_image_bytes: int
+    def __init__(
+        self, media: MediaThreads, fetcher: Fetcher, budget: PixelBudget, *, max_images: int, max_image_bytes: int
+    ) -> None:
+        self._media, self._fetcher, self._budget = media, fetcher, budget
+        self._max_images, self._max_image_bytes = max_images, max_image_bytes
+        self._files = asyncio.Semaphore(FILES_AT_ONCE)
+        self._fetches = asyncio.Semaphore(FETCHES_AT_ONCE)
 
     def check_count(self, count: int, model_max: int, model_id: str, param: str = "image") -> None:
         """Raise InvalidRequest when there are more pictures than the model, or the server, takes."""
-        allowed = min(model_max, self.max_images)
+        allowed = min(model_max, self._max_images)
         if count > allowed:
             raise InvalidRequest(
                 f"{count} images were given; {model_id!r} takes at most {allowed}" if allowed
@@ -41,19 +66,22 @@ class PictureReader:
         return tuple(await asyncio.gather(*(self.read(source, param) for param, source in sources)))
 
     async def read(self, source: Source, param: str) -> Picture:
-        """Decode one source: an upload, a ``data:`` URL, an http(s) URL, or bare base64."""
+        """Decode one source: an upload, a ``data:`` URL or an http(s) URL."""
         if isinstance(source, UploadFile):
-            return await self.media.decode(await self._bytes_of(source, param), param=param)
+            self._check_bytes(source, param)
+            async with self._files:
+                return self._budget.hold(await self._media.decode(await source.read(), param=param))
         text = source.strip()
         if text[:5].lower() == "data:":
-            return await self.media.decode_base64(text, param=param)
+            async with self._files:
+                return self._budget.hold(await self._media.decode_base64(text, param=param))
         if text[:7].lower() == "http://" or text[:8].lower() == "https://":
-            return await self.media.decode(await self.fetcher.fetch(text, param), param=param)
+            async with self._fetches:
+                return self._budget.hold(await self._media.decode(await self._fetcher.fetch(text, param), param=param))
         raise UnsupportedMedia(
             f"{param!r} must be an uploaded file, a data: URL or an http(s) URL, not {text[:40]!r}", param=param
         )
 
-    async def _bytes_of(self, upload: UploadFile, param: str) -> bytes:
-        if upload.size is not None and upload.size > self.max_image_bytes:
-            raise TooLarge(f"{param!r} has {upload.size} bytes; at most {self.max_image_bytes} are taken", param=param)
-        return await upload.read()
+    def _check_bytes(self, upload: UploadFile, param: str) -> None:
+        if upload.size is not None and upload.size > self._max_image_bytes:
+            raise TooLarge(f"{param!r} has {upload.size} bytes; at most {self._max_image_bytes} are taken", param=param)

@@ -24,12 +24,14 @@ def run_server(config: Path | None, overrides: Mapping[str, object]) -> int:
 
 
 def greeting(settings: Settings) -> str:
-    """The address, and a command that draws a first picture with nothing but curl and coreutils."""
+    """The address, and a command that draws a first picture with nothing but curl and coreutils.
+
+    The retries let it be pasted while the model is still loading and the server answers 503.
+    """
     address = url_of(settings)
-    command = (
-        f"curl -s {address}/v1/images/generations -H 'Content-Type: application/json' -d {shlex.quote(EXAMPLE)} "
-        '| sed \'s/.*"b64_json":"\\([^"]*\\)".*/\\1/\' | base64 -d > circle.png'
-    )
+    request = f"{address}/v1/images/generations -H 'Content-Type: application/json' -d {shlex.quote(EXAMPLE)}"
+    extract = 'sed \'s/.*"b64_json":"\\([^"]*\\)".*/\\1/\' | base64 -d'
+    command = f"curl -sSf --retry 9 {request} | {extract} > circle.png"
     models = ", ".join(settings.models) or "sketch, the small embedded model"
     return f"limner {__version__} at {address} serves {models}\n\nA first picture:\n\n  {command}\n"
 

@@ -86,10 +86,6 @@ class Backlog(Generic[T]):
             self._waiting = [item for item in self._waiting if not item.cancelled]
             return dropped
 
-    def busy_lanes(self) -> int:
-        """How many lanes have something to do."""
-        return sum(1 for items in self._active if items)
-
     def waiting(self) -> int:
         """How many items no lane has taken."""
         return len(self._waiting)

@@ -14,17 +14,12 @@ from limner.errors import InvalidRequest
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device and how it is used: weights' type, executors, and cores that they share."""
+    """A device and how it is used: weights' type, executors, and processor threads of each."""
 
     name: str
     dtype: torch.dtype
     lanes: int
-    cores: int
-
-    @property
-    def is_cpu(self) -> bool:
-        """Whether forwards run on the processor itself."""
-        return self.name == "cpu"
+    threads: int
 
 
 def resolve(settings: EngineSettings) -> Device:
@@ -32,7 +27,7 @@ def resolve(settings: EngineSettings) -> Device:
     name = _name(settings.device)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     lanes = (settings.lanes or cores) if name == "cpu" else 1
-    return Device(name, _dtype(settings.dtype, name), lanes, cores)
+    return Device(name, _dtype(settings.dtype, name), lanes, settings.threads or max(1, cores // lanes))
 
 
 def _name(asked: str) -> str:

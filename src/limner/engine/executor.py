@@ -54,6 +54,7 @@ class Lane:
 
     def _run(self) -> None:
         try:
+            torch.set_num_threads(self._device.threads)
             while not self._backlog.closing:
                 self._turn()
             self._end(NotReady("the engine is closing"))
@@ -116,9 +117,9 @@ class Lane:
         if not ready:
             return []
         now = monotonic()
+        # Encoding comes first, because a sample can only merge once it is done; decoding ends a sample.
         waiting = [
-            # Encoding and decoding are the short ends of a sample: what is left after them decides.
-            Waiting(call.key, live.owner, live.remaining, now - call.since)
+            Waiting(call.key, live.owner, live.remaining if call.point.stage == "denoise" else 0.0, now - call.since)
             for live, call in ready
         ]
         most = self._max_batch
@@ -145,7 +146,8 @@ class Lane:
     def _answer(self, batch: Sequence[Live], calls: Sequence[Call]) -> None:
         """Run one forward for ``calls`` and resume their fibers; what fails together is tried again one by one."""
         point = calls[0].point
-        self._share_cores()
+        if self._device.threads > 1:  # fibers set one thread, which some libraries understand as everybody's number
+            torch.set_num_threads(self._device.threads)
         began = perf_counter()
         try:
             with self._gate.reading():
@@ -172,11 +174,6 @@ class Lane:
         log.warning("a batch of %d failed and runs singly: %s", len(calls), error)
         for live, call in zip(batch, calls, strict=True):
             self._answer([live], [call])
-
-    def _share_cores(self) -> None:
-        """Give this lane's forwards the cores that other lanes leave idle."""
-        if self._device.is_cpu:
-            torch.set_num_threads(max(1, self._device.cores // max(1, self._backlog.busy_lanes())))
 
     def _resume(self, live: Live, output: Any = None, *, error: BaseException | None = None) -> None:
         assert live.fiber is not None

@@ -72,12 +72,12 @@ def choose(waiting: Sequence[Waiting], shares: Shares, *, limit: int, age_limit_
 class BatchCurve:
     """Measured seconds of one forward by batch size, t(B), and the largest batch worth making.
 
-    A batch is worth its size if it raises samples per second by ``gain`` over the best smaller one; otherwise a smaller
-    batch gives the same throughput with less waiting. Sizes are tried in doubling order, so the curve fills itself, and
-    every ``retry``-th answer allows one size more, so that one disturbed measurement does not stay for ever.
+    Sizes that were not measured count as worth it. Once it is seen that a smaller batch gives as many samples per
+    second, within ``gain``, that smaller one is the limit: larger ones would only make everybody wait longer. Every
+    ``retry``-th answer tries half the size, so that the curve fills itself and a disturbance does not stay for ever.
     """
 
-    def __init__(self, *, gain: float = 1.05, weight: float = 0.25, trials: int = 3, retry: int = 50) -> None:
+    def __init__(self, *, gain: float = 1.05, weight: float = 0.25, trials: int = 3, retry: int = 16) -> None:
         self._gain, self._weight, self._trials, self._retry = gain, weight, trials, retry
         self._mean_s: dict[int, float] = {}
         self._count: dict[int, int] = {}
@@ -93,19 +93,15 @@ class BatchCurve:
     def limit(self, most: int) -> int:
         """The batch size to allow now, 1..``most``."""
         self._asked += 1
-        best, best_rate = 1, 0.0
-        for size in _doublings(most):
-            if self._count.get(size, 0) <= self._trials:
-                return size
-            rate = size / self._mean_s[size]
-            if rate < best_rate * self._gain:
-                return size if self._asked % self._retry == 0 else best
-            best, best_rate = size, rate
-        return best
+        if self._asked % (2 * self._retry) == 0:
+            return most
+        limit = self._worthwhile(most)
+        return max(1, limit // 2) if self._asked % self._retry == 0 else limit
 
-
-def _doublings(most: int) -> list[int]:
-    sizes = [1]
-    while sizes[-1] * 2 <= most:
-        sizes.append(sizes[-1] * 2)
-    return sizes if sizes[-1] == most else [*sizes, most]
+    def _worthwhile(self, most: int) -> int:
+        rates = {size: size / self._mean_s[size] for size, count in self._count.items() if count > self._trials}
+        rates = {size: rate for size, rate in rates.items() if size <= most}
+        if not rates:
+            return most
+        enough = min(size for size, rate in rates.items() if rate * self._gain >= max(rates.values()))
+        return most if enough == max(rates) else enough

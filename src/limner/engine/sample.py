@@ -23,7 +23,8 @@ class EngineSettings:
     """How the engine uses the machine.
 
     ``device`` is auto, cpu, cuda, cuda:N or mps; ``dtype`` auto means float32 on a CPU and bfloat16 elsewhere.
-    ``lanes`` 0 means one executor per core on a CPU; other devices always have one. ``max_batch`` bounds the samples of
+    ``lanes`` 0 means one executor per core on a CPU; other devices always have one. ``threads`` are a CPU lane's own, 0
+    shares the cores evenly: two lanes of one thread do more than one lane of two, and do not stall on a busy machine. ``max_batch`` bounds the samples of
     one forward pass, ``max_active`` the samples begun and not finished per lane. ``prompt_cache`` and ``lora_cache``
     count entries per model.
     """
@@ -31,6 +32,7 @@ class EngineSettings:
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     lanes: int = 0
+    threads: int = 0
     max_batch: int = 8
     max_active: int = 32
     prompt_cache: int = 64

@@ -1,0 +1,78 @@
+"""Tokenizer, optimisers, packing and checkpoints."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from training import checkpoint
+from training.attention import plain_attention
+from training.networks import image_positions, pack, unpack
+from training.optim import Optimisers, orthogonalise, schedule
+from training.recipe import read_recipe
+from training.tokenizer import MAX_TOKENS, tokenize, train_tokenizer
+
+
+def test_packing_is_undone_by_unpacking() -> None:
+    latents = torch.randn(2, 12, 8, 6)
+    assert torch.equal(unpack(pack(latents)), latents)
+
+
+def test_reference_pictures_have_their_own_time() -> None:
+    assert image_positions(2, 3).tolist()[-1] == [0, 1, 2, 0]
+    assert image_positions(1, 1, reference=1).tolist() == [[20, 0, 0, 0]]
+
+
+def test_plain_attention_equals_the_fused_one() -> None:
+    query, key, value = (torch.randn(2, 4, 7, 8) for _ in range(3))
+    mask = torch.ones(7, 7, dtype=torch.bool).tril()
+    fused = nn.functional.scaled_dot_product_attention
+    assert torch.allclose(plain_attention(query, key, value), fused(query, key, value), atol=1e-5)
+    masked = plain_attention(query, key, value, attn_mask=mask)
+    assert torch.allclose(masked, fused(query, key, value, attn_mask=mask), atol=1e-5)
+
+
+def test_orthogonalised_matrices_have_even_singular_values() -> None:
+    values = torch.linalg.svdvals(orthogonalise(torch.randn(24, 40)))
+    assert values.min() > 0.5
+    assert values.max() < 1.4
+
+
+def test_optimiser_moments_survive_a_checkpoint(tmp_path: Path) -> None:
+    def make() -> tuple[nn.Module, Optimisers]:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 1))
+        matrices = Optimisers(model.named_parameters(), lambda _, p: p.ndim == 2, muon_rate=0.01, adam_rate=0.01)
+        return model, matrices
+
+    model, optimisers = make()
+    optimisers.step(model(torch.ones(3, 4)).pow(2).mean(), 1.0)
+    checkpoint.save(tmp_path, {"model": model.state_dict(), "moments": optimisers.tensors()}, {"step": 1})
+    parts, state = checkpoint.load(tmp_path)
+    other, resumed = make()
+    other.load_state_dict(parts["model"])
+    resumed.load(parts["moments"])
+    assert state == {"step": 1}
+    for m, o in ((model, optimisers), (other, resumed)):
+        o.step(m(torch.ones(3, 4)).pow(2).mean(), 1.0)
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("step", "progress", "factor"), [(0, 0.0, 0.1), (50, 0.2, 1.0), (50, 0.75, 0.5), (50, 1.0, 0.02)]
+)
+def test_the_rate_warms_up_stays_and_decays(step: int, progress: float, factor: float) -> None:
+    assert schedule(step, progress, warm_steps=10, decay_share=0.5, floor=0.02) == pytest.approx(factor)
+
+
+def test_any_text_becomes_tokens() -> None:
+    tokenizer = train_tokenizer(["a red circle", "a blue star"] * 5, 300)
+    ids, mask = tokenize(tokenizer, ["A RED Circle", "смайлик 🙂 " * 40])
+    assert ids.shape == mask.shape == (2, MAX_TOKENS)
+    assert mask[0].sum() < MAX_TOKENS
+
+
+def test_the_recipe_can_be_read() -> None:
+    assert read_recipe().sizes.token_width == 48
