@@ -9,8 +9,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-# The environment remembers the checkout it belongs to: a copied or moved one is set up again.
-HOME_OF_VENV := $(shell cat $(VENV)/.checkout 2>/dev/null)
+# The environment remembers the checkout it belongs to: a copied, moved or broken one is set up again.
+HOME_OF_VENV := $(shell $(BIN)/python -c "" 2>/dev/null && cat $(VENV)/.checkout 2>/dev/null)
 ifneq ($(HOME_OF_VENV),$(CURDIR))
 STALE := stale
 endif
@@ -18,6 +18,8 @@ endif
 RUN_STAMP := $(VENV)/.set-up-run
 DEV_STAMP := $(VENV)/.set-up-dev
 SET_UP := scripts/setup.py pyproject.toml requirements/run.txt
+NODE_CLIENTS := tests/e2e/node
+NODE_STAMP := $(NODE_CLIENTS)/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
 .PHONY: help setup dev-setup serve test test-heavy check format bench train eval docs lock clean stale
@@ -43,6 +45,12 @@ command -v $(PYTHON) >/dev/null || { echo "set-up: no $(PYTHON) here; install Py
 $(PYTHON) scripts/setup.py $(1) --venv $(VENV) && printf '%s' '$(CURDIR)' > $(VENV)/.checkout
 endef
 
+# Where Node.js is installed, its official SDK is one of the clients that the tests drive the server with.
+$(NODE_STAMP): $(NODE_CLIENTS)/package-lock.json
+	@if command -v npm >/dev/null; then \
+		echo "set-up: installing the Node.js client" >&2; \
+		cd $(NODE_CLIENTS) && npm ci --loglevel=error --no-audit --no-fund && touch $(notdir $(@D))/$(@F); fi
+
 serve: $(RUN_STAMP) ## serve the embedded model on 127.0.0.1:8000
 	@$(BIN)/limner serve $(ARGS)
 
@@ -51,7 +59,7 @@ check: $(DEV_STAMP) ## linters and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: check ## every check: linters, types, tests
+test: check $(NODE_STAMP) ## every check: linters, types, tests
 	$(BIN)/python -m pytest -m "not heavy" $(ARGS)
 
 test-heavy: $(DEV_STAMP) ## the tests that need minutes or much memory

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Team:
         flat = torch.cat([tensor.flatten() for tensor in tensors])
         dist.all_reduce(flat)
         flat /= self.size
-        for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        for tensor, part in zip(tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
     def agree(self, minutes: float, stop: bool) -> tuple[float, bool]:
@@ -46,7 +46,7 @@ def run_team(size: int, work: Callable[[Team], None]) -> None:
         work(Team())
         return
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_member, args=(size, str(Path(folder) / "meet"), work), nprocs=size)  # type: ignore[no-untyped-call]
+        spawn(_member, args=(size, str(Path(folder) / "meet"), work), nprocs=size)  # type: ignore[no-untyped-call]
 
 
 def _member(rank: int, size: int, meeting: str, work: Callable[[Team], None]) -> None:

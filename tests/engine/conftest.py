@@ -107,28 +107,6 @@ def draw(engine: Engine, one: Sample) -> NDArray[np.int16]:
     return draw_all(engine, [one])[0]
 
 
-@pytest.fixture
-def engine() -> Iterator[Engine]:
-    """One lane, so that whatever can merge does."""
-    made = Engine(EngineSettings(device="cpu", lanes=1, threads=1))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def make_engine() -> Iterator[Callable[..., Engine]]:
-    """Engines with settings of the test's choice, closed at its end."""
-    made: list[Engine] = []
-
-    def make(**settings: Any) -> Engine:
-        made.append(Engine(EngineSettings(**{"device": "cpu", "lanes": 1, "threads": 1, **settings})))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
 class Forwards:
     """Counts the rows of every real forward of a module, and can make forwards fail."""
 
@@ -152,7 +130,7 @@ class Forwards:
 
 @pytest.fixture
 def count_forwards() -> Iterator[Callable[[Any], Forwards]]:
-    """Counters on modules, taken off at the end. Put them on before the engine adopts the pipeline."""
+    """Counters on modules, put on before an engine adopts the pipeline and taken off after it has closed."""
     made: list[Forwards] = []
 
     def count(module: Any) -> Forwards:
@@ -162,6 +140,28 @@ def count_forwards() -> Iterator[Callable[[Any], Forwards]]:
     yield count
     for one in made:
         one.undo()
+
+
+@pytest.fixture
+def engine(count_forwards: object) -> Iterator[Engine]:
+    """One lane, so that whatever can merge does."""
+    made = Engine(EngineSettings(device="cpu", lanes=1, threads=1))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def make_engine(count_forwards: object) -> Iterator[Callable[..., Engine]]:
+    """Engines with settings of the test's choice, closed at its end."""
+    made: list[Engine] = []
+
+    def make(**settings: Any) -> Engine:
+        made.append(Engine(EngineSettings(**{"device": "cpu", "lanes": 1, "threads": 1, **settings})))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 __all__ = ["Forwards", "Heard", "Ticket", "adopt", "draw", "draw_all", "pixels", "sample", "tiny"]

@@ -3,8 +3,10 @@
 Plain values and arithmetic; knows no torch, no threads and no models, and is tested from tables.
 """
 
+from collections import deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,35 +74,36 @@ def choose(waiting: Sequence[Waiting], shares: Shares, *, limit: int, age_limit_
 class BatchCurve:
     """Measured seconds of one forward by batch size, t(B), and the largest batch worth making.
 
-    Sizes that were not measured count as worth it. Once it is seen that a smaller batch gives as many samples per
-    second, within ``gain``, that smaller one is the limit: larger ones would only make everybody wait longer. Every
-    ``retry``-th answer tries half the size, so that the curve fills itself and a disturbance does not stay for ever.
+    A size counts by the median of its latest times. Sizes that were not measured count as worth it. Once it is seen
+    that a smaller batch gives as many samples per second, within ``gain``, that one is the limit: larger ones would
+    only make everybody wait longer. Every ``explore``-th answer is half or twice as much, so that the curve fills
+    itself and a disturbance does not stay for ever.
     """
 
-    def __init__(self, *, gain: float = 1.05, weight: float = 0.25, trials: int = 3, retry: int = 16) -> None:
-        self._gain, self._weight, self._trials, self._retry = gain, weight, trials, retry
-        self._mean_s: dict[int, float] = {}
-        self._count: dict[int, int] = {}
+    def __init__(self, *, gain: float = 1.05, trials: int = 3, explore: int = 10) -> None:
+        self._gain, self._trials, self._explore = gain, trials, explore
+        self._latest_s: dict[int, deque[float]] = {}
         self._asked = 0
 
     def observe(self, size: int, seconds: float) -> None:
-        """A forward of ``size`` samples took ``seconds``. The first of a size only warms up and is not counted."""
-        count = self._count[size] = self._count.get(size, 0) + 1
-        if count > 1:
-            mean_s = self._mean_s.get(size, seconds)
-            self._mean_s[size] = mean_s + self._weight * (seconds - mean_s)
+        """A forward of ``size`` samples took ``seconds``."""
+        self._latest_s.setdefault(size, deque(maxlen=5)).append(seconds)
 
     def limit(self, most: int) -> int:
         """The batch size to allow now, 1..``most``."""
         self._asked += 1
-        if self._asked % (2 * self._retry) == 0:
-            return most
         limit = self._worthwhile(most)
-        return max(1, limit // 2) if self._asked % self._retry == 0 else limit
+        turn, rest = divmod(self._asked, self._explore)
+        if rest:
+            return limit
+        return max(1, limit // 2) if turn % 2 else min(most, limit * 2)
 
     def _worthwhile(self, most: int) -> int:
-        rates = {size: size / self._mean_s[size] for size, count in self._count.items() if count > self._trials}
-        rates = {size: rate for size, rate in rates.items() if size <= most}
+        rates = {
+            size: size / median(times)
+            for size, times in self._latest_s.items()
+            if size <= most and len(times) >= self._trials
+        }
         if not rates:
             return most
         enough = min(size for size, rate in rates.items() if rate * self._gain >= max(rates.values()))

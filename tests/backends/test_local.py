@@ -1,0 +1,204 @@
+"""The engine behind the Backend seam: resolved requests in, events out."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+import numpy as np
+import pytest
+import pytest_asyncio
+from PIL import Image
+
+from limner.backends import Backend
+from limner.backends.local import LocalBackend
+from limner.catalogue.spec import ModelSpec, ParamSpec, Route, SizeRules
+from limner.core import Event, Finished, Operation, Picture, Preview, Progress, Request, Size
+from limner.engine import Engine, EngineSettings
+from limner.errors import InvalidRequest, NotReady, UnknownParameter
+
+SIZE = Size(64, 64)
+STEPS = 4
+
+
+def spec(source: str = "embedded:sketch") -> ModelSpec:
+    params = [
+        ParamSpec("num_inference_steps", "integer", "", default=STEPS),
+        ParamSpec("guidance_scale", "number", "", default=3.0),
+        ParamSpec("cfg", "number", "", argument="guidance_scale"),
+        ParamSpec("negative_prompt", "string", "", argument="negative_prompt_embeds", encoded=True),
+        ParamSpec("sharpness", "number", ""),
+    ]
+    route = Route(
+        "local",
+        source,
+        {
+            Operation.GENERATE: "Flux2KleinPipeline",
+            Operation.EDIT: "Flux2KleinPipeline",
+            Operation.INPAINT: "Flux2KleinInpaintPipeline",
+        },
+        {"text_encoder_out_layers": (1, 2, 3), "max_sequence_length": 48},
+    )
+    return ModelSpec(
+        id="sketch",
+        family="sketch",
+        title="Sketch",
+        operations=frozenset(route.pipelines),
+        sizes=SizeRules(SIZE, 32, 32, 512, 512 * 512),
+        params={param.name: param for param in params},
+        routes=(route,),
+    )
+
+
+def request(operation: Operation = Operation.GENERATE, **options: Any) -> Request:
+    params = {"num_inference_steps": STEPS, "guidance_scale": 3.0, **options.pop("params", {})}
+    return Request(operation, "sketch", "a red circle", size=SIZE, seed=1, params=params, **options)
+
+
+def picture(colour: str) -> Picture:
+    return Picture("RGB", SIZE, Image.new("RGB", (64, 64), colour).tobytes())
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def backend() -> AsyncIterator[LocalBackend]:
+    model = spec()
+    made = LocalBackend(EngineSettings(device="cpu", lanes=2), lambda name: model)
+    await made.load(model)
+    yield made
+    await made.aclose()
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def collect(backend: Backend, asked: Request) -> tuple[list[Event], Finished]:
+    events = [event async for event in backend.generate(asked)]
+    assert isinstance(events[-1], Finished)
+    return events[:-1], events[-1]
+
+
+async def test_pictures_come_in_seed_order_and_again_the_same(backend: LocalBackend) -> None:
+    _, all_three = await collect(backend, request(n=3))
+    assert all_three.model_revision
+    assert set(all_three.timings_s) == {"queue", "encode", "denoise", "decode", "total"}
+    for i, drawn in enumerate(all_three.pictures):
+        assert drawn.size == SIZE
+        _, one = await collect(backend, Request(**{**as_fields(request()), "seed": 1 + i}))
+        difference = np.frombuffer(drawn.pixels, np.uint8).astype(int) - np.frombuffer(one.pictures[0].pixels, np.uint8)
+        assert np.abs(difference).max() <= 1
+    assert len({drawn.pixels for drawn in all_three.pictures}) == 3
+
+
+def as_fields(asked: Request) -> dict[str, Any]:
+    return {name: getattr(asked, name) for name in Request.__dataclass_fields__}
+
+
+async def test_progress_is_summed_over_the_samples(backend: LocalBackend) -> None:
+    events, _ = await collect(backend, request(n=2))
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert {event.total_steps for event in progress} == {2 * STEPS}
+    steps = [event.step for event in progress]
+    assert steps == sorted(steps)
+    assert progress[-1].fraction == 1.0
+
+
+async def test_previews_come_per_picture_before_the_end(backend: LocalBackend) -> None:
+    events, _ = await collect(backend, request(n=2, previews=2))
+    previews = [(event.image_index, event.preview_index) for event in events if isinstance(event, Preview)]
+    assert sorted(previews) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+async def test_edits_and_masks(backend: LocalBackend) -> None:
+    red, blue = picture("red"), picture("blue")
+    mask = Picture("L", SIZE, bytes(255 if x >= 32 else 0 for _ in range(64) for x in range(64)))
+    results = [
+        (await collect(backend, request(Operation.EDIT, inputs=(red,))))[1],
+        (await collect(backend, request(Operation.EDIT, inputs=(red, blue))))[1],
+        (await collect(backend, request(Operation.INPAINT, inputs=(red,), mask=mask)))[1],
+        (await collect(backend, request(Operation.INPAINT, inputs=(red, blue), mask=mask)))[1],
+    ]
+    assert {result.pictures[0].size for result in results} == {SIZE}
+
+
+async def test_parameters_reach_the_pipeline_under_its_own_names(backend: LocalBackend) -> None:
+    _, plain = await collect(backend, request())
+    _, renamed = await collect(backend, request(params={"guidance_scale": None, "cfg": 3.0}))
+    _, encoded = await collect(backend, request(params={"negative_prompt": ""}))
+    assert plain.pictures == renamed.pictures == encoded.pictures
+
+
+async def test_a_parameter_that_the_pipeline_lacks_is_an_error(backend: LocalBackend) -> None:
+    with pytest.raises(UnknownParameter, match="sharpness"):
+        await collect(backend, request(params={"sharpness": 2.0}))
+
+
+async def test_an_operation_without_a_pipeline_is_an_error(backend: LocalBackend) -> None:
+    with pytest.raises(InvalidRequest, match="upscale"):
+        await collect(backend, request(Operation.UPSCALE, inputs=(picture("red"),)))
+
+
+async def test_closing_the_iterator_cancels_at_once(backend: LocalBackend) -> None:
+    events: AsyncGenerator[Event, None] = backend.generate(request(n=2, params={"num_inference_steps": 5000}))
+    assert isinstance(await anext(events), Progress)
+    await events.aclose()
+    _, after = await asyncio.wait_for(collect(backend, request()), 30)
+    assert after.pictures
+
+
+async def test_cancelling_the_consumer_cancels_the_work(backend: LocalBackend) -> None:
+    began = asyncio.Event()
+
+    async def consume() -> None:
+        async for _ in backend.generate(request(params={"num_inference_steps": 5000})):
+            began.set()
+
+    task = asyncio.create_task(consume())
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.wait_for(collect(backend, request()), 30)
+
+
+async def test_the_loop_stays_responsive(backend: LocalBackend) -> None:
+    worst_s = 0.0
+
+    async def tick() -> None:
+        nonlocal worst_s
+        loop = asyncio.get_running_loop()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(0.005)
+            worst_s = max(worst_s, loop.time() - before - 0.005)
+
+    ticker = asyncio.create_task(tick())
+    await asyncio.gather(*(collect(backend, request(n=2)) for _ in range(4)))
+    ticker.cancel()
+    assert worst_s < 0.5
+
+
+async def test_a_model_that_is_not_loaded_is_not_ready() -> None:
+    backend = LocalBackend(EngineSettings(device="cpu", lanes=1), lambda name: spec())
+    assert backend.healthy
+    with pytest.raises(NotReady, match="not loaded"):
+        await collect(backend, request())
+    await backend.aclose()
+    assert not backend.healthy
+
+
+async def test_loading_reports_what_is_wrong() -> None:
+    backend = LocalBackend(EngineSettings(device="cpu", lanes=1), lambda name: spec())
+    with pytest.raises(InvalidRequest, match="/nowhere"):
+        await backend.load(spec("/nowhere"))
+    await backend.aclose()
+
+
+async def test_a_closed_engine_is_not_ready() -> None:
+    engine = Engine(EngineSettings(device="cpu", lanes=1))
+    backend = LocalBackend(engine, lambda name: spec())
+    await backend.load(spec())
+    assert backend.healthy
+    engine.close()
+    assert not backend.healthy
+    with pytest.raises(NotReady):
+        await collect(backend, request())
+    await backend.aclose()

@@ -1,0 +1,126 @@
+"""Low-rank adapters: they change the picture that asks for them and no other."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+
+from limner.core import Lora
+from limner.engine import Engine
+from limner.errors import InvalidRequest
+from tests.engine.conftest import Forwards, Heard, adopt, draw, draw_all, sample
+from tests.tiny_pipelines import build
+
+# diffusers warns about its own use of peft.
+pytestmark = pytest.mark.filterwarnings("ignore:Already found a `peft_config` attribute:UserWarning")
+
+
+def save_lora(family: str, directory: Path, seed: int) -> Lora:
+    """An adapter with random weights, in the file format that people share."""
+    pipeline = build(family)
+    denoiser = getattr(pipeline, "transformer", None) or pipeline.unet
+    targets = ["to_q", "to_k", "to_v"] if family != "flux2_klein" else ["to_q", "to_k", "to_v", "to_qkv_mlp_proj"]
+    denoiser.add_adapter(LoraConfig(r=4, lora_alpha=8, target_modules=targets))
+    torch.manual_seed(seed)
+    for name, parameter in denoiser.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    part = "transformer" if hasattr(pipeline, "transformer") else "unet"
+    layers = {f"{part}_lora_layers": get_peft_model_state_dict(denoiser)}
+    type(pipeline).save_lora_weights(directory, **layers, weight_name=f"style{seed}.safetensors")
+    return Lora(str(directory / f"style{seed}.safetensors"))
+
+
+@pytest.mark.parametrize("family", ["flux1", "flux2_klein", "z_image", "sd15"])
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
+def test_samples_with_and_without_adapters_share_a_batch(
+    family: str, engine: Engine, tmp_path: Path, count_forwards: Callable[[Any], Forwards]
+) -> None:
+    first, second = save_lora(family, tmp_path, 1), save_lora(family, tmp_path, 2)
+    pipeline = build(family)
+    forwards = count_forwards(getattr(pipeline, "transformer", None) or pipeline.unet)
+    adopt(engine, family, pipeline)
+    asked = [(), (first,), (second,), (first, second)]
+    plain = draw(engine, sample(family, 1))
+    singly = [draw(engine, sample(family, 1, loras=loras)) for loras in asked]
+    assert np.abs(singly[0] - plain).max() <= 1, "loading an adapter changed pictures without one"
+    for i, one in enumerate(singly):
+        for other in singly[i + 1 :]:
+            assert np.abs(one - other).max() > 2, "an adapter had no effect of its own"
+    rows_alone = max(forwards.rows)
+    together = draw_all(engine, [sample(family, 1, loras=loras) for loras in asked])
+    for one, other in zip(together, singly, strict=True):
+        assert np.abs(one - other).max() <= 1
+    assert max(forwards.rows) > rows_alone, "nothing was merged"
+
+
+def test_scale_is_each_samples_own(engine: Engine, tmp_path: Path) -> None:
+    lora = save_lora("flux1", tmp_path, 1)
+    adopt(engine, "flux1", build("flux1"))
+    plain, none, half, full = (
+        draw(engine, sample("flux1", 1, loras=loras))
+        for loras in ((), *((Lora(lora.path, scale),) for scale in (0.0, 0.5, 1.0)))
+    )
+    assert np.abs(plain - none).max() <= 1
+    assert np.abs(half - full).max() > 2
+    assert np.abs(half - plain).max() > 2
+
+
+def test_an_adapter_means_what_diffusers_makes_of_it(engine: Engine, tmp_path: Path) -> None:
+    lora = save_lora("flux1", tmp_path, 1)
+    pipeline = build("flux1")
+    pipeline.load_lora_weights(lora.path, adapter_name="style")
+    one = sample("flux1", 1)
+    image = pipeline(**one.arguments, generator=torch.Generator().manual_seed(1)).images[0]
+    adopt(engine, "flux1", build("flux1"))
+    drawn = draw(engine, sample("flux1", 1, loras=(lora,)))
+    assert np.abs(drawn - np.asarray(image).astype(np.int16)).max() <= 1
+
+
+def test_adapters_beyond_the_limit_are_forgotten_and_loaded_again(
+    make_engine: Callable[..., Engine], tmp_path: Path
+) -> None:
+    engine = make_engine(lora_cache=1)
+    first, second = save_lora("flux1", tmp_path, 1), save_lora("flux1", tmp_path, 2)
+    pipeline = build("flux1")
+    adopt(engine, "flux1", pipeline)
+    drawn = [draw(engine, sample("flux1", 1, loras=(lora,))) for lora in (first, second, first)]
+    assert np.abs(drawn[0] - drawn[2]).max() <= 1
+    assert np.abs(drawn[0] - drawn[1]).max() > 2
+    assert sum("lora_A" in name for name, _ in pipeline.transformer.named_parameters()) > 0
+    assert len(pipeline.get_list_adapters()["transformer"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/nowhere/style.safetensors", "there is no LoRA at"),
+        ("../style.safetensors", "there is no LoRA at"),
+        ("README.md", "is not a .safetensors file"),
+        ("broken.safetensors", "cannot use LoRA"),
+        ("other.safetensors", "LoRA"),
+    ],
+)
+def test_files_that_are_no_adapter_are_refused(
+    path: str, says: str, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import save_file
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "README.md").write_text("not weights")
+    (tmp_path / "broken.safetensors").write_bytes(b"not weights")
+    save_file({"some.weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    adopt(engine, "flux1", build("flux1"))
+    plain = draw(engine, sample("flux1", 1))
+    heard = Heard()
+    engine.submit(sample("flux1", 1, loras=(Lora(path),)), heard)
+    heard.wait()
+    assert isinstance(heard.error, InvalidRequest)
+    assert says in heard.error.message
+    assert heard.error.param == "loras"
+    assert np.abs(draw(engine, sample("flux1", 1)) - plain).max() <= 1
