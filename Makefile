@@ -52,12 +52,12 @@ $(NODE_STAMP): $(NODE_CLIENTS)/package-lock.json
 		cd $(NODE_CLIENTS) && npm ci --loglevel=error --no-audit --no-fund && touch $(notdir $(@D))/$(@F); fi
 
 serve: $(RUN_STAMP) ## serve the embedded model on 127.0.0.1:8000
-	@$(BIN)/limner serve $(ARGS)
+	@$(BIN)/python -m limner serve $(ARGS)
 
 check: $(DEV_STAMP) ## linters and types
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 
 test: check $(NODE_STAMP) ## every check: linters, types, tests
 	$(BIN)/python -m pytest -m "not heavy" $(ARGS)
@@ -66,8 +66,8 @@ test-heavy: $(DEV_STAMP) ## the tests that need minutes or much memory
 	$(BIN)/python -m pytest -m heavy $(ARGS)
 
 format: $(DEV_STAMP) ## let ruff format and fix what it can
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
 
 bench: $(DEV_STAMP) ## measure
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,5 +1,6 @@
 """What is drawn: the same words, seeds, sizes and steps for whoever is measured."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,14 +16,9 @@ from limner.catalogue.spec import ModelSpec
 
 MODEL = "sketch"
 WEIGHTS = Path(limner.__file__).parent / "suite" / MODEL
-PROMPTS = (
-    "a red circle on a white background",
-    "a yellow star above a green square",
-    "a house with a red roof under a blue sky",
-    "a blue triangle",
-    "two orange circles to the left of a black square on a grey background",
-    "a cat",
-)
+COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "black")
+SHAPES = ("circle", "square", "triangle", "star", "house", "tree", "cat")
+PLACES = ("above", "below", "to the left of", "to the right of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +51,19 @@ def spec() -> ModelSpec:
     return Catalogue.builtin().get(MODEL)
 
 
+def prompt(seed: int) -> str:
+    """Words that differ from seed to seed, in length too, so that a cache of prompts gains nothing."""
+    rng = random.Random(seed)
+    things = [f"a {rng.choice(COLOURS)} {rng.choice(SHAPES)}" for _ in range(rng.randint(1, 2))]
+    return f" {rng.choice(PLACES)} ".join(things) + f" on a {rng.choice(COLOURS)} background"
+
+
 def default_drawing(seed: int = 0) -> Drawing:
     """256 x 256 with the model's own steps and guidance."""
     steps, guidance = (spec().params[name].default for name in ("num_inference_steps", "guidance_scale"))
     assert isinstance(steps, int)
     assert isinstance(guidance, int | float)
-    return Drawing(PROMPTS[seed % len(PROMPTS)], seed, 256, 256, steps, float(guidance))
+    return Drawing(prompt(seed), seed, 256, 256, steps, float(guidance))
 
 
 def same_size(count: int, first_seed: int = 0) -> list[Drawing]:

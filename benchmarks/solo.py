@@ -1,12 +1,11 @@
 """One request at a time: latency over HTTP against the bare pipeline called in process, on the same pictures."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import orjson
 
-from benchmarks.connection import Connection, connected
+from benchmarks.connection import connected
 from benchmarks.contest import in_turns
 from benchmarks.drawings import default_drawing
 from benchmarks.load import one
@@ -34,8 +33,7 @@ async def run(rounds: int) -> Report:
             "bare call, default threads": _bare(bares[1]),
         }
         for server in servers:
-            connection = await stack.enter_async_context(connected(server.port))
-            contestants[server.name] = _over_http(server, connection, inside_s)
+            contestants[server.name] = _over_http(server, inside_s)
         await in_turns(contestants, WARM_UPS)
         inside_s.clear()
         seconds = await in_turns(contestants, rounds * PICTURES_A_ROUND)
@@ -49,15 +47,18 @@ def _bare(bare: Bare) -> Callable[[int], Awaitable[float]]:
     return draw
 
 
-def _over_http(server: Server, connection: Connection, inside_s: list[float]) -> Callable[[int], Awaitable[float]]:
-    """Seconds of one exchange; ``inside_s`` collects what limner says its engine took of it."""
+def _over_http(server: Server, inside_s: list[float]) -> Callable[[int], Awaitable[float]]:
+    """Seconds of one exchange; ``inside_s`` collects what limner says its engine took of it.
+
+    Every exchange has its own connection: servers close those that idle while the others have their turn.
+    """
 
     async def draw(number: int) -> float:
-        outcome = await one(connection, default_drawing(number).body())
+        async with connected(server.port) as connection:
+            outcome = await one(connection, default_drawing(number).body())
         if server.name == "limner":
             timings = orjson.loads(outcome.body)["limner"]["timings_s"]
             inside_s.append(timings.get("total", timings.get("total_s", 0.0)))
-        await asyncio.sleep(0)
         return outcome.seconds
 
     return draw

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from training.palette import BACKGROUNDS, COLORS, Rgb, distance
 from training.render import SUPERSAMPLING, Pen, Picture, draw_background, draw_thing, render
@@ -28,6 +28,8 @@ CELL = 72
 """Side in pixels of the cut-outs that are compared."""
 LEAST_SHARE = 0.0025
 """Components smaller than this share of the picture are dust (stars, specks)."""
+
+STAR: Rgb = (250, 245, 210)
 
 Verdict = dict[str, bool]
 
@@ -77,7 +79,7 @@ def fit_background(picture: Picture, wanted: Background) -> tuple[Picture, bool]
         flat = np.broadcast_to(np.array([red, green, blue], np.uint8), picture.shape)
         even = float((apart(picture, flat)[edge] < SEEN).mean()) > 0.9
         return flat, even and nearest((red, green, blue)) == wanted.color
-    candidates = [np.asarray(draw_background(option, width, height)) for option in options(wanted)]
+    candidates = [bare(option, width, height) for option in options(wanted)]
     distances = [apart(picture, candidate) for candidate in candidates]
     best = min(range(len(candidates)), key=lambda i: float(np.minimum(distances[i], 120).mean()))
     close = float((distances[best][edge] < 75).mean()) > 0.8 and float((distances[best] < 75).mean()) > 0.5
@@ -88,11 +90,26 @@ def options(wanted: Background) -> list[Background]:
     """Return the variations of a patterned background that its description leaves open."""
     if wanted.pattern == "land":
         horizons = np.linspace(0.57, 0.67, 11) if wanted.ground else (0.6,)
-        stars = range(3) if wanted.sky == "night" else (0,)
-        return [replace(wanted, horizon=float(h), variant=v) for h in horizons for v in stars]
+        return [replace(wanted, horizon=float(h)) for h in horizons]
     swapped = replace(wanted, color=wanted.color2, rgb=wanted.rgb2, color2=wanted.color, rgb2=wanted.rgb)
     named = [replace(b, rgb=BACKGROUNDS[b.color], rgb2=BACKGROUNDS[b.color2]) for b in (wanted, swapped)]
     return [replace(b, upright=u, cells=c) for b in named for u in (True, False) for c in (4, 8)]
+
+
+def bare(background: Background, width: int, height: int) -> Picture:
+    """Return a background drawn without stars: what three layouts of stars have in common."""
+    variants = range(3) if background.pattern == "land" and background.sky == "night" else (0,)
+    drawn = [np.asarray(draw_background(replace(background, variant=v), width, height)) for v in variants]
+    darkest: Picture = np.minimum.reduce(drawn)
+    return darkest
+
+
+def without_stars(picture: Picture) -> Picture:
+    """Return the picture with small pale specks taken out by a median filter, wherever they are."""
+    smooth = np.asarray(Image.fromarray(picture).filter(ImageFilter.MedianFilter(9)))
+    pale = apart(picture, np.broadcast_to(np.array(STAR, np.uint8), picture.shape)) < 150
+    speck = pale & (apart(picture, smooth) > SEEN)
+    return np.where(speck[..., None], smooth, picture).astype(np.uint8)
 
 
 def components(mask: Mask) -> list[Mask]:
@@ -211,6 +228,8 @@ def redraw(behind: Picture, thing: Thing, x: float, y: float, extent: float) -> 
 
 def judge(picture: Picture, scene: Scene) -> Verdict:
     """Return what is right about `picture` as a picture of `scene`, by attribute; "all" is their conjunction."""
+    if scene.background.pattern == "land" and scene.background.sky == "night":
+        picture = without_stars(picture)
     empty, background = fit_background(picture, scene.background)
     verdict: Verdict = {"background": background}
     match scene.form:

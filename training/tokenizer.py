@@ -20,7 +20,7 @@ from training.words import STRANGE_WORDS
 
 PAD, END = "<|endoftext|>", "<|im_end|>"
 TEMPLATE = "{% for m in messages %}{{ m['content'] | trim | lower }}{% endfor %}{{ '" + END + "' }}"
-MAX_TOKENS = 40
+MAX_TOKENS = 48
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:

@@ -29,6 +29,15 @@ async def test_partial_pictures_then_completed_with_usage(client: httpx2.AsyncCl
     assert last["limner"]["effective"]["seed"] == 1
 
 
+async def test_steps_are_told_in_comments(client: httpx2.AsyncClient) -> None:
+    text = (await client.post(URL, json={"prompt": "x", "stream": True, "num_inference_steps": 3})).text
+    assert [line for line in text.splitlines() if line.startswith(": progress")] == [
+        ": progress 1/3",
+        ": progress 2/3",
+        ": progress 3/3",
+    ]
+
+
 async def test_one_completed_event_a_picture(client: httpx2.AsyncClient) -> None:
     seen = events((await client.post(URL, json={"prompt": "x", "stream": True, "n": 3})).text)
     assert [event["image_index"] for _, event in seen] == [0, 1, 2]

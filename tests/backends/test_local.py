@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import pytest_asyncio
+from numpy.typing import NDArray
 from PIL import Image
 
 from limner.backends import Backend
@@ -83,9 +84,13 @@ async def test_pictures_come_in_seed_order_and_again_the_same(backend: LocalBack
     for i, drawn in enumerate(all_three.pictures):
         assert drawn.size == SIZE
         _, one = await collect(backend, Request(**{**as_fields(request()), "seed": 1 + i}))
-        difference = np.frombuffer(drawn.pixels, np.uint8).astype(int) - np.frombuffer(one.pictures[0].pixels, np.uint8)
-        assert np.abs(difference).max() <= 1
-    assert len({drawn.pixels for drawn in all_three.pictures}) == 3
+        assert np.abs(pixels(drawn) - pixels(one.pictures[0])).max() <= 1
+    assert len({pixels(drawn).tobytes() for drawn in all_three.pictures}) == 3
+
+
+def pixels(drawn: object) -> NDArray[np.int16]:
+    assert isinstance(drawn, Picture)
+    return np.frombuffer(drawn.pixels, np.uint8).astype(np.int16)
 
 
 def as_fields(asked: Request) -> dict[str, Any]:
@@ -117,6 +122,14 @@ async def test_edits_and_masks(backend: LocalBackend) -> None:
         (await collect(backend, request(Operation.INPAINT, inputs=(red, blue), mask=mask)))[1],
     ]
     assert {result.pictures[0].size for result in results} == {SIZE}
+
+
+async def test_a_mask_on_a_picture_of_another_size_draws_the_requested_one(backend: LocalBackend) -> None:
+    large = Size(96, 128)
+    source = Picture("RGBA", large, bytes(4 * large.pixels))
+    mask = Picture("L", large, bytes(large.pixels))
+    _, result = await collect(backend, request(Operation.INPAINT, inputs=(source,), mask=mask))
+    assert result.pictures[0].size == SIZE
 
 
 async def test_parameters_reach_the_pipeline_under_its_own_names(backend: LocalBackend) -> None:
@@ -196,9 +209,9 @@ async def test_a_closed_engine_is_not_ready() -> None:
     engine = Engine(EngineSettings(device="cpu", lanes=1))
     backend = LocalBackend(engine, lambda name: spec())
     await backend.load(spec())
-    assert backend.healthy
+    health = [backend.healthy]
     engine.close()
-    assert not backend.healthy
+    assert [*health, backend.healthy] == [True, False]
     with pytest.raises(NotReady):
         await collect(backend, request())
     await backend.aclose()

@@ -4,6 +4,7 @@ import asyncio
 import io
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -151,17 +152,21 @@ def test_a_file_that_is_no_picture_is_refused(run: Run, where: list[str], tmp_pa
     [
         (["--size", "big"], "'big'"),
         (["--steps", 100_000], "num_inference_steps"),
-        (["--model", "no-such-model"], "no-such-model"),
         (["-n", 50], "n"),
     ],
 )
 def test_what_cannot_be_drawn_names_the_value(run: Run, where: list[str], options: list[object], said: str) -> None:
-    if said == "no-such-model" and not where:
-        pytest.skip("a model that is drawn in process is loaded by name, not looked up among served ones")
     ran = run("generate", "x", *options, *where)
     assert (ran.code, ran.out) == (ExitCode.INVALID, "")
     assert said in ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_an_unknown_model_is_named(run: Run, live: str) -> None:
+    for options in ([], ["--server", live]):
+        ran = run("generate", "x", "--model", "no-such-model", *options)
+        assert (ran.code, ran.out) == (ExitCode.INVALID, "")
+        assert "'no-such-model'" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -220,6 +225,39 @@ def test_interrupting_cancels_the_work(run: Run, here: FakeBackend) -> None:
     assert ran.err == "limner: interrupted\n"
     assert here.cancelled == 1
     assert here.closed
+
+
+LOADS_FOREVER = """
+import asyncio, contextlib, sys, time
+from limner import cli, runtime
+from tests.fakes import FakeBackend, opener
+
+@contextlib.asynccontextmanager
+async def open_service(settings):
+    loading = asyncio.create_task(asyncio.to_thread(time.sleep, 60))
+    async with opener(FakeBackend(), loading=True)(settings) as service:
+        print("loading", flush=True)
+        yield service
+
+runtime.open_service = open_service
+sys.exit(cli.main(["generate", "x"]))
+"""
+
+
+def test_interrupting_does_not_wait_for_the_model_to_load() -> None:
+    command = subprocess.Popen(
+        [sys.executable, "-c", LOADS_FOREVER],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert command.stdout is not None
+    assert command.stdout.readline() == "loading\n"
+    time.sleep(0.2)
+    command.send_signal(signal.SIGINT)
+    out, err = command.communicate(timeout=20)
+    assert (command.returncode, out, err) == (ExitCode.INTERRUPTED, "", "limner: interrupted\n")
 
 
 async def test_steps_are_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

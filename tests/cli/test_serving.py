@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
     settings: list[Settings] = []
 
-    def serve_nothing(chosen: Settings) -> int:
+    def serve_nothing(chosen: Settings, announce: Callable[[int], None]) -> int:
         settings.append(chosen)
+        announce(chosen.port or 54321)
         return 0
 
     monkeypatch.setattr(serve, "serve", serve_nothing)
@@ -43,6 +45,10 @@ def test_the_greeting_tells_the_address_and_the_models(run: Run, served: list[Se
     assert "http://127.0.0.1:9001" in ran.err
     assert "sketch" in ran.err
     assert ran.out == ""
+
+
+def test_the_greeting_tells_the_port_that_the_system_chose(run: Run, served: list[Settings]) -> None:
+    assert "http://127.0.0.1:54321" in run("serve", "--port", 0).err
 
 
 def test_a_wrong_setting_stops_the_start(run: Run, served: list[Settings], tmp_path: Path) -> None:

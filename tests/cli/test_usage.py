@@ -10,6 +10,7 @@ import pytest
 from limner import __version__, errors
 from limner.cli.exits import MEANINGS, ExitCode, exit_code_of
 from tests.cli.conftest import Run
+from tests.fakes import FakeBackend
 
 HEAVY = {"torch", "fastapi", "httpx2", "pydantic", "rich", "numpy", "PIL"}
 
@@ -20,6 +21,18 @@ def all_errors(root: type[errors.LimnerError]) -> set[type[errors.LimnerError]]:
 
 def test_the_version_on_its_own_and_as_an_option(run: Run) -> None:
     assert run("version").out == run("--version").out == f"limner {__version__}\n"
+
+
+def test_without_a_command_the_help_goes_to_stderr(run: Run) -> None:
+    ran = run()
+    assert (ran.code, ran.out) == (ExitCode.INVALID, "")
+    assert ran.err == run("--help").out
+
+
+def test_a_file_that_cannot_be_written_is_named(run: Run, here: FakeBackend) -> None:
+    ran = run("generate", "x", "-o", "/proc/x.png", "-q")
+    assert (ran.code, ran.out) == (ExitCode.FAILED, "")
+    assert ran.err == "limner: '/proc/x.png': No such file or directory\n"
 
 
 @pytest.mark.parametrize(

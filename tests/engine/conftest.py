@@ -117,8 +117,9 @@ class Forwards:
         module.forward = self._forward
 
     def _forward(self, *args: Any, **kwargs: Any) -> Any:
-        first = args[0] if args else kwargs.get("hidden_states", kwargs.get("sample", kwargs.get("x")))
-        self.rows.append(len(first))
+        given = {**kwargs, "first": args[0]} if args else kwargs
+        batch = next(given[name] for name in ("hidden_states", "sample", "x", "first") if name in given)
+        self.rows.append(len(batch))
         error = self.fail_if(kwargs)
         if error is not None:
             raise error

@@ -137,9 +137,7 @@ def test_a_forward_that_fails_for_one_row_fails_one_sample(
 def test_out_of_memory_halves_the_batch(engine: Engine, count_forwards: Callable[[Any], Forwards]) -> None:
     forwards = count_forwards(tiny("flux1").transformer)
     adopt(engine, "flux1")
-    forwards.fail_if = lambda given: (
-        torch.OutOfMemoryError("no room") if len(given["hidden_states"]) > 2 else None
-    )
+    forwards.fail_if = lambda given: torch.OutOfMemoryError("no room") if len(given["hidden_states"]) > 2 else None
     drawn = draw_all(engine, [sample("flux1", seed) for seed in range(6)])
     assert len(drawn) == 6
     tail = forwards.rows[len(forwards.rows) // 2 :]
@@ -212,13 +210,13 @@ class Deadly(Heard):
 def test_a_dead_lane_shows_and_takes_no_more(make_engine: Callable[..., Engine]) -> None:
     engine = make_engine()
     info: LoadedModel = adopt(engine, "flux1")
-    assert engine.healthy
     assert info in engine.models()
+    health = [engine.healthy]
     waiting = Heard()
     engine.submit(sample("flux1", 1, num_inference_steps=1), Deadly())
     engine.submit(sample("flux1", 2, num_inference_steps=900), waiting)
     waiting.wait()
     assert isinstance(waiting.error, NotReady)
-    assert not engine.healthy
+    assert [*health, engine.healthy] == [True, False]
     with pytest.raises(NotReady):
         engine.submit(sample("flux1", 3), Heard())

@@ -1,6 +1,7 @@
 """Whatever runs together must draw what it draws alone."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 
 from limner.core import Size
-from limner.engine import Engine
+from limner.engine import Engine, ModelSource
 from limner.errors import InvalidRequest
 from tests.engine.conftest import Forwards, adopt, draw, draw_all, sample, tiny
 
@@ -26,7 +27,9 @@ def alone(family: str, seed: int, **options: Any) -> Any:
     if one.pipeline == type(tiny(family)).__name__:
         made = tiny(family)
     else:
-        made = pipeline(**{k: v for k, v in tiny(family).components.items() if k in pipeline._get_signature_keys(pipeline)[0]})
+        made = pipeline(
+            **{k: v for k, v in tiny(family).components.items() if k in pipeline._get_signature_keys(pipeline)[0]}
+        )
         made.set_progress_bar_config(disable=True)
     image = made(**one.arguments, generator=torch.Generator().manual_seed(seed)).images[0]
     return np.asarray(image).astype(np.int16)
@@ -34,12 +37,8 @@ def alone(family: str, seed: int, **options: Any) -> Any:
 
 @quiet_schedulers
 @pytest.mark.parametrize("family", FAMILIES)
-def test_batched_equals_alone(
-    family: str, engine: Engine, count_forwards: Callable[[Any], Forwards]
-) -> None:
-    options: list[dict[str, Any]] = [
-        {"num_inference_steps": 3 + i, "prompt": "a cat " * (i + 1)} for i in range(4)
-    ]
+def test_batched_equals_alone(family: str, engine: Engine, count_forwards: Callable[[Any], Forwards]) -> None:
+    options: list[dict[str, Any]] = [{"num_inference_steps": 3 + i, "prompt": "a cat " * (i + 1)} for i in range(4)]
     expected = [alone(family, seed, **given) for seed, given in enumerate(options)]
     pipeline = tiny(family)
     forwards = count_forwards(getattr(pipeline, "transformer", None) or pipeline.unet)
@@ -178,7 +177,27 @@ def test_an_encoded_argument_takes_its_texts_embedding(engine: Engine) -> None:
     assert np.abs(plain - other).max() > 1
 
 
-@pytest.mark.parametrize("name", ["NoSuchPipeline", "AutoencoderKL", "torch"])
+@quiet_schedulers
+def test_a_vae_that_overflows_in_half_precision_stays_precise(
+    tmp_path: Path, make_engine: Callable[..., Engine]
+) -> None:
+    tiny("sdxl").save_pretrained(tmp_path)
+    engine = make_engine(dtype="float16")
+    engine.load(ModelSource("sdxl", str(tmp_path)))
+    given: list[dict[str, Any]] = [
+        {},
+        {
+            "pipeline": "StableDiffusionXLInpaintPipeline",
+            "image": noise_image(),
+            "mask_image": Image.new("L", (64, 64), 255),
+        },
+    ]
+    drawn = draw_all(engine, [sample("sdxl", seed, **one) for seed, one in enumerate(given)])
+    assert np.abs(drawn[0] - alone("sdxl", 0)).mean() < 5
+    assert drawn[1].std() > 1
+
+
+@pytest.mark.parametrize("name", ["NoSuchPipeline", "AutoencoderKL", "torch", "StableDiffusionXLPAGPipeline"])
 def test_unknown_pipeline_classes_are_refused(name: str, engine: Engine) -> None:
     adopt(engine, "flux1")
     with pytest.raises(InvalidRequest, match=name):

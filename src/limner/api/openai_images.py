@@ -18,7 +18,7 @@ from limner.api.leaving import cancel_when_left
 from limner.api.openai_fields import ImageFields, flatten, model_params, parse, read_json
 from limner.api.pictures import Source
 from limner.api.replies import as_file, event_bytes, images_body, limner_object, usage
-from limner.core import Event, Finished, Operation, Output, Picture, Preview, Request, Warning
+from limner.core import Event, Finished, Operation, Output, Picture, Preview, Progress, Request, Warning
 from limner.errors import InvalidRequest, LimnerError, MissingParameter, UnsupportedMedia
 from limner.jobs import Job
 from limner.media.mask import as_mask
@@ -200,6 +200,8 @@ async def _stream(http: HttpRequest, gateway: Gateway, job: Job, warnings: Seque
                 match event:
                     case None:
                         yield b": keep-alive\n\n"
+                    case Progress(step, total):
+                        yield b": progress %d/%d\n\n" % (step, total)  # a comment: SDKs skip it, terminals show it
                     case Preview():
                         file = await as_file(gateway.media, event.picture, job.request.output)
                         index = {"partial_image_index": event.preview_index, "image_index": event.image_index}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import PIL.Image
 
 from limner.catalogue.spec import ModelSpec, ParamSpec, Route
-from limner.core import Event, Finished, Lora, Operation, ParamValue, Picture, Preview, Progress, Request
+from limner.core import Event, Finished, Lora, Operation, ParamValue, Picture, Preview, Progress, Request, Size
 from limner.engine import EngineSettings, LoadedModel, ModelSource, Result, Sample, Timings
 from limner.errors import InternalError, InvalidRequest, LimnerError, NotReady, UnknownParameter
 
@@ -255,14 +255,20 @@ def _extent(request: Request, takes: frozenset[str]) -> dict[str, ParamValue]:
 
 
 def _pictures(request: Request, takes: frozenset[str], pipeline: str) -> dict[str, object]:
-    """Inputs and mask under the names that the pipeline has for them. A list means several references."""
+    """Inputs and mask under the names that the pipeline has for them. A list means several references.
+
+    Where the picture itself decides the size of what is drawn, it is brought to the requested one.
+    """
     if not request.inputs:
         return {}
-    images = [_image(picture, "RGB") for picture in request.inputs]
+    decides = request.mask is not None or not {"height", "width"} <= takes
+    images = [
+        _image(picture, "RGB", request.size if decides and i == 0 else None) for i, picture in enumerate(request.inputs)
+    ]
     if request.mask is None:
         name = "image" if "image" in takes else "control_image"
         return {name: images[0] if len(images) == 1 else images}
-    given: dict[str, object] = {"image": images[0], "mask_image": _image(request.mask, "L")}
+    given: dict[str, object] = {"image": images[0], "mask_image": _image(request.mask, "L", request.size)}
     if len(images) > 1:
         if "image_reference" not in takes:
             raise InvalidRequest(f"{pipeline} takes one picture and a mask, not {len(images)} pictures", param="image")
@@ -270,6 +276,10 @@ def _pictures(request: Request, takes: frozenset[str], pipeline: str) -> dict[st
     return given
 
 
-def _image(picture: Picture, mode: str) -> PIL.Image.Image:
-    size = (picture.size.width_px, picture.size.height_px)
-    return PIL.Image.frombytes(picture.mode, size, picture.pixels).convert(mode)
+def _image(picture: Picture, mode: str, size: Size | None) -> PIL.Image.Image:
+    """A PIL image in ``mode``, resized to ``size`` if that is given."""
+    own = (picture.size.width_px, picture.size.height_px)
+    image = PIL.Image.frombytes(picture.mode, own, picture.pixels).convert(mode)
+    if size is None or size == picture.size:
+        return image
+    return image.resize((size.width_px, size.height_px), PIL.Image.Resampling.LANCZOS)

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command (by default the process's own arguments) and return its exit code."""
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return _report("interrupted", ExitCode.INTERRUPTED)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     import typer
 
     from limner.cli.app import app
@@ -28,19 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = app(arguments, prog_name="limner", standalone_mode=False)
     except typer.TyperException as error:  # the arguments themselves are wrong
         return _report(_usage_message(error), ExitCode.INVALID)
-    except typer.Abort:
-        return ExitCode.INTERRUPTED
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
     except LimnerError as error:
         return _report(error.message, exit_code_of(error))
     except BrokenPipeError:  # whoever read our output has gone; Python would complain again while exiting
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
     except OSError as error:
-        return _report(str(error), ExitCode.FAILED)
+        where = "" if error.filename is None else f"{str(error.filename)!r}: "
+        return _report(where + (error.strerror or str(error)), ExitCode.FAILED)
     except Exception as error:  # noqa: BLE001 - the process's root
         return _report(f"unexpected failure: {error!r} (--log-level debug shows where)", ExitCode.FAILED)
-    if result == ExitCode.INTERRUPTED:
-        return _report("interrupted", ExitCode.INTERRUPTED)
+    if result == ExitCode.INTERRUPTED:  # what typer makes of Ctrl-C
+        raise KeyboardInterrupt
     return result if isinstance(result, int) else ExitCode.OK
 
 

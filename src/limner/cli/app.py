@@ -9,12 +9,12 @@ import typer
 from limner import __version__
 from limner.cli import options
 from limner.cli.ask import Ask, Where, params_of, read_file
+from limner.cli.exits import ExitCode
 
 app = typer.Typer(
     help="A self-hosted image server: one server, one contract, every image model.",
     epilog="Exit codes: 0 done, 1 failure, 2 wrong usage or request, 3 server unreachable or not ready, 4 overloaded, "
     "5 timed out, 6 refused, 130 interrupted.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich is slow to import; plain help also stays one thing to read for scripts
@@ -23,10 +23,16 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
     if version:
         typer.echo(f"limner {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(ExitCode.INVALID)
 
 
 @app.command()

@@ -33,7 +33,7 @@ def _draw(ask: Ask, where: Where, *, quiet: bool) -> Drawn:
         if where.server is not None:
             from limner.cli import remote
 
-            return remote.draw(ask, where.server, where.api_key)
+            return remote.draw(ask, where.server, where.api_key, watch)
         from limner.cli import local
 
         return local.draw(ask, watch)

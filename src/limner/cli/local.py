@@ -5,13 +5,14 @@ import asyncio
 from limner import runtime
 from limner.catalogue import effective
 from limner.cli.ask import Ask, Drawn
-from limner.cli.progress import Watch
+from limner.cli.progress import Watch, abandon
 from limner.config import Settings, load_settings
 from limner.core import EncodedPicture, Finished, Operation, Output, Picture, Request, Size
 from limner.errors import InternalError, InvalidRequest
 from limner.media.decode import DecodeLimits, decode
 from limner.media.encode import encode
 from limner.media.mask import as_mask
+from limner.service import Service
 
 
 def draw(ask: Ask, watch: Watch) -> Drawn:
@@ -25,7 +26,7 @@ def draw(ask: Ask, watch: Watch) -> Drawn:
 
 async def _draw(request: Request, settings: Settings, watch: Watch) -> Drawn:
     async with runtime.open_service(settings) as service:
-        await service.ready()
+        await _loaded(service)
         job = await service.submit(request)
         finished: Finished | None = None
         async for event in job.events():
@@ -35,6 +36,15 @@ async def _draw(request: Request, settings: Settings, watch: Watch) -> Drawn:
         raise InternalError("the job ended without a picture")
     files = tuple(_file(picture, request.output) for picture in finished.pictures)
     return Drawn(files, job.spec.id, effective(job.request, job.spec), job.warnings)
+
+
+async def _loaded(service: Service) -> None:
+    """Wait for the model. Interrupted here, the process ends at once: loading goes on in a thread that cannot be
+    stopped, and there is nothing yet to clean up."""
+    try:
+        await service.ready()
+    except asyncio.CancelledError:
+        abandon()
 
 
 def _request(ask: Ask, settings: Settings) -> Request:

@@ -1,10 +1,12 @@
 """A progress bar on stderr for people; nothing at all where stderr is not a terminal."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
+from limner.cli.exits import ExitCode
 from limner.core import Event, Progress, Queued
 
 Watch: TypeAlias = Callable[[Event], None]
@@ -22,7 +24,7 @@ def watching(*, quiet: bool) -> Iterator[Watch]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        # Without a total the bar pulses: while the model loads, and for a server, which reports no steps.
+        # Without a total the bar pulses: while the model loads, or the request waits.
         task = bars.add_task("starting", total=None)
 
         def watch(event: Event) -> None:
@@ -35,3 +37,11 @@ def watching(*, quiet: bool) -> Iterator[Watch]:
                     pass
 
         yield watch
+
+
+def abandon() -> NoReturn:
+    """End the process now, as interrupted, and leave the terminal clean: for work that cannot be stopped half-way."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[2K\x1b[?25h")  # clear the bar's line, show the cursor again
+    print("limner: interrupted", file=sys.stderr, flush=True)
+    os._exit(ExitCode.INTERRUPTED)

@@ -7,6 +7,7 @@ works for long from one that has died; a reply that is not a stream is read as w
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import httpx2
 
 from limner.cli.ask import Ask, Drawn, InputFile
-from limner.core import Warning
+from limner.cli.progress import Watch
+from limner.core import Progress, Warning
 from limner.errors import (
     Conflict,
     DeadlineExceeded,
@@ -35,6 +37,8 @@ from limner.errors import (
 
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 120.0  # the server sends a keep-alive every few seconds while it works
+
+PROGRESS = re.compile(r": progress (\d+)/(\d+)")
 
 _BY_STATUS: Mapping[int, type[LimnerError]] = {
     error.status: error
@@ -59,11 +63,14 @@ _BY_STATUS: Mapping[int, type[LimnerError]] = {
 _BY_CODE: Mapping[str, type[LimnerError]] = {error.code: error for error in _BY_STATUS.values()}
 
 
-def draw(ask: Ask, server: str, api_key: str | None) -> Drawn:
-    """Have the server draw. Raises LimnerError: the server's own, or NotReady when it cannot be reached."""
+def draw(ask: Ask, server: str, api_key: str | None, watch: Watch) -> Drawn:
+    """Have the server draw; ``watch`` is told its steps.
+
+    Raises LimnerError: the server's own, or NotReady when it cannot be reached.
+    """
     with _client(server, api_key) as client, _posted(client, ask) as response:
         if response.headers.get("content-type", "").startswith("text/event-stream"):
-            return _from_events(response)
+            return _from_events(response, watch)
         return _from_body(_json(response))
 
 
@@ -143,13 +150,15 @@ def _part(file: InputFile) -> tuple[str, bytes, str]:
     return file.name, file.data, "application/octet-stream"  # the server goes by the bytes
 
 
-def _from_events(response: httpx2.Response) -> Drawn:
-    """Collect the ``completed`` events; the last one also says what was done."""
+def _from_events(response: httpx2.Response, watch: Watch) -> Drawn:
+    """Collect the ``completed`` events; the last one also says what was done, comments how far it is."""
     finished: list[dict[str, Any]] = []
-    for event in httpx2.EventSource(response, max_event_size=None):
-        if event.data in ("", "[DONE]"):
-            continue
-        data = _object(event.data)
+    for line in response.iter_lines():
+        if progress := PROGRESS.fullmatch(line):
+            watch(Progress(int(progress[1]), int(progress[2])))
+        if not line.startswith("data:") or line.endswith("[DONE]"):
+            continue  # our events have one line of data each; their type stands in it again
+        data = _object(line.removeprefix("data:"))
         if "error" in data:
             raise _error(500, data)
         if str(data.get("type", "")).endswith(".completed"):

@@ -16,9 +16,11 @@ def run_server(config: Path | None, overrides: Mapping[str, object]) -> int:
     settings = load_settings(config, overrides)
     from limner.api.serve import serve
 
-    print(greeting(settings), file=sys.stderr, flush=True)
+    def announce(port: int) -> None:
+        print(greeting(settings.model_copy(update={"port": port})), file=sys.stderr, flush=True)
+
     try:
-        return serve(settings)
+        return serve(settings, announce)
     except KeyboardInterrupt:
         return 0  # the way a server in a terminal is meant to be stopped
 

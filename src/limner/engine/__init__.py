@@ -6,6 +6,7 @@ brings torch along and is imported on first use.
 
 from typing import TYPE_CHECKING
 
+from limner.engine.probe import Probe, probe
 from limner.engine.sample import (
     Cancelled,
     EngineSettings,
@@ -28,10 +29,12 @@ __all__ = [
     "Listener",
     "LoadedModel",
     "ModelSource",
+    "Probe",
     "Result",
     "Sample",
     "Ticket",
     "Timings",
+    "probe",
 ]
 
 

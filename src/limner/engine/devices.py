@@ -30,6 +30,17 @@ def resolve(settings: EngineSettings) -> Device:
     return Device(name, _dtype(settings.dtype, name), lanes, settings.threads or max(1, cores // lanes))
 
 
+def prepare_thread(device: Device, threads: int) -> None:
+    """Set up the calling thread for work on ``device``; torch keeps all of this per thread.
+
+    Threads that ask nothing afterwards inherit ``threads`` as their number of processor threads.
+    """
+    torch.set_num_threads(threads)
+    torch.set_grad_enabled(False)
+    if device.name.startswith("cuda:"):
+        torch.cuda.set_device(device.name)
+
+
 def _name(asked: str) -> str:
     kind = asked.partition(":")[0]
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}

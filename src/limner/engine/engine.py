@@ -8,6 +8,8 @@ import logging
 import threading
 from typing import Any
 
+import torch
+
 from limner.engine.backlog import Backlog
 from limner.engine.devices import resolve
 from limner.engine.executor import Lane
@@ -27,6 +29,7 @@ class Engine:
     def __init__(self, settings: EngineSettings | None = None) -> None:
         self._settings = settings or EngineSettings()
         self.device = resolve(self._settings)
+        torch.set_num_threads(self.device.threads)  # for threads that load models, too
         self._gate = Gate()
         self._backlog: Backlog[Live] = Backlog(self.device.lanes, max_active=self._settings.max_active)
         self._models: dict[str, Model] = {}
@@ -70,9 +73,11 @@ class Engine:
         return info
 
     def unload(self, model: str) -> None:
-        """Forget a model; samples that run on it finish."""
+        """Forget a model. Samples that run on it finish, unmerged from now on; then its memory is free."""
         with self._loading:
-            self._models.pop(model, None)
+            found = self._models.pop(model, None)
+        if found is not None:
+            found.close()
 
     def models(self) -> tuple[LoadedModel, ...]:
         """What is loaded."""

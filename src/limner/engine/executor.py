@@ -14,7 +14,7 @@ import torch
 
 from limner.core import Picture
 from limner.engine.backlog import Backlog
-from limner.engine.devices import Device
+from limner.engine.devices import Device, prepare_thread
 from limner.engine.failures import is_out_of_memory, to_limner_error
 from limner.engine.fibers import FiberPool
 from limner.engine.gate import Gate
@@ -39,7 +39,8 @@ class Lane:
         self._caps: dict[int, int] = {}  # point id -> batch size that still fitted into memory
         self._curves: dict[object, BatchCurve] = {}
         self._active: list[Live] = []
-        self._fibers = FiberPool(_prepare_fiber_thread, name=f"limner-fiber-{index}")
+        # The heavy operations run on the lane. What is left in a fiber is small: more threads would only cost a pool.
+        self._fibers = FiberPool(lambda: prepare_thread(device, threads=1), name=f"limner-fiber-{index}")
         self._thread = threading.Thread(target=self._run, name=f"limner-lane-{index}", daemon=True)
         self._thread.start()
 
@@ -54,7 +55,7 @@ class Lane:
 
     def _run(self) -> None:
         try:
-            torch.set_num_threads(self._device.threads)
+            prepare_thread(self._device, self._device.threads)
             while not self._backlog.closing:
                 self._turn()
             self._end(NotReady("the engine is closing"))
@@ -187,6 +188,7 @@ class Lane:
         picture = live.fiber.result if live.fiber else None
         live.fiber = None
         live.model.adapters.release(live.loras)
+        live.forget()
         self._active.remove(live)
         self._backlog.done(self._index, live)
         _report(live, picture, error)
@@ -215,12 +217,6 @@ def _report(live: Live, picture: object, error: BaseException | None) -> None:
 def _can_go_on(live: Live) -> bool:
     waiting_on = live.waiting_on
     return live.cancelled or not isinstance(waiting_on, Pause) or waiting_on.is_over()
-
-
-def _prepare_fiber_thread() -> None:
-    # The heavy operations run on the lane. What is left in a fiber is small, and more threads would only cost a pool.
-    torch.set_num_threads(1)
-    torch.set_grad_enabled(False)
 
 
 def _free_memory() -> None:

@@ -88,6 +88,11 @@ class Live:
             total_s=monotonic() - self.submitted_at,
         )
 
+    def forget(self) -> None:
+        """Free what only drawing needed; the submitter may hold on to the rest for longer."""
+        self._tape = self._replay = None
+        self._fingerprints.clear()
+
     # From here on everything runs inside the fiber.
 
     def draw(self) -> Picture:

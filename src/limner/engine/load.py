@@ -61,13 +61,14 @@ def _single_file(found: Probe, source: ModelSource, dtype: torch.dtype) -> Any:
     import diffusers
 
     assert found.path is not None
+    base = source.base or _base_beside(found.path)
     if found.denoiser is None:
         cls = getattr(diffusers, found.pipeline)
-        extra = {"config": source.base} if source.base else {}
+        extra = {"config": base} if base else {}
         return cls.from_single_file(str(found.path), dtype=dtype, **extra)
-    if source.base is None:
+    if base is None:
         raise InvalidRequest(
-            f"{found.path.name} holds only a {found.denoiser}; name the model that has the rest as its base",
+            f"{found.path.name} holds only a {found.denoiser}; put it into a copy of the model that has the rest",
             param="model",
         )
     model_cls = getattr(diffusers, found.denoiser)
@@ -75,10 +76,13 @@ def _single_file(found: Probe, source: ModelSource, dtype: torch.dtype) -> Any:
     extra_args: dict[str, Any] = {}
     if found.path.suffix == ".gguf":
         extra_args["quantization_config"] = diffusers.GGUFQuantizationConfig(compute_dtype=dtype)
-    denoiser = model_cls.from_single_file(
-        str(found.path), config=source.base, subfolder=part, dtype=dtype, **extra_args
-    )
-    return diffusers.DiffusionPipeline.from_pretrained(source.base, dtype=dtype, **{part: denoiser})
+    denoiser = model_cls.from_single_file(str(found.path), config=base, subfolder=part, dtype=dtype, **extra_args)
+    return diffusers.DiffusionPipeline.from_pretrained(base, dtype=dtype, **{part: denoiser})
+
+
+def _base_beside(file: Path) -> str | None:
+    """The directory of ``file``, if that is a pipeline's: it has what the file lacks."""
+    return str(file.parent) if (file.parent / "model_index.json").is_file() else None
 
 
 def _keep_vae_precise(pipeline: Any, dtype: torch.dtype) -> None:
@@ -86,6 +90,7 @@ def _keep_vae_precise(pipeline: Any, dtype: torch.dtype) -> None:
     vae = getattr(pipeline, "vae", None)
     if dtype is torch.float16 and vae is not None and getattr(vae.config, "force_upcast", False):
         vae.to(torch.float32)
+        vae.register_to_config(force_upcast=False)
 
 
 def _be_quiet() -> None:

@@ -11,26 +11,9 @@ from typing import Any
 from limner.core import Operation
 from limner.errors import InvalidRequest
 
-# What diffusers' own tables of tasks miss, by the pipeline class a checkpoint names.
-_EXTRA: Mapping[str, Mapping[Operation, str]] = {
-    "Flux2KleinPipeline": {
-        Operation.GENERATE: "Flux2KleinPipeline",
-        Operation.EDIT: "Flux2KleinPipeline",
-        Operation.INPAINT: "Flux2KleinInpaintPipeline",
-    },
-    "Flux2Pipeline": {Operation.GENERATE: "Flux2Pipeline", Operation.EDIT: "Flux2Pipeline"},
-    "QwenImageEditPlusPipeline": {Operation.EDIT: "QwenImageEditPlusPipeline"},
-    "QwenImageEditPipeline": {
-        Operation.EDIT: "QwenImageEditPipeline",
-        Operation.INPAINT: "QwenImageEditInpaintPipeline",
-    },
-    "FluxFillPipeline": {Operation.INPAINT: "FluxFillPipeline"},
-    "FluxKontextPipeline": {
-        Operation.GENERATE: "FluxKontextPipeline",
-        Operation.EDIT: "FluxKontextPipeline",
-        Operation.INPAINT: "FluxKontextInpaintPipeline",
-    },
-}
+# Classes that edit without saying so in their name.
+_EDITORS = frozenset({"Flux2Pipeline", "Flux2KleinPipeline", "FluxKontextPipeline"})
+_WORDS: Mapping[Operation, str] = {Operation.EDIT: "Img2Img", Operation.INPAINT: "Inpaint"}
 
 
 def pipeline_class(name: str) -> Any:
@@ -40,28 +23,31 @@ def pipeline_class(name: str) -> Any:
     found = getattr(diffusers, name, None)
     if not (isinstance(found, type) and issubclass(found, diffusers.DiffusionPipeline)):
         raise InvalidRequest(f"{name!r} is not a pipeline class of diffusers {diffusers.__version__}", param="pipeline")
+    if "PAG" in name:
+        raise InvalidRequest(f"{name} changes shared modules while it runs, so it cannot be served", param="pipeline")
     return found
 
 
 def operations_of(class_name: str) -> dict[Operation, str]:
-    """Which pipeline class does each operation for a checkpoint that names ``class_name``."""
-    if class_name in _EXTRA:
-        return dict(_EXTRA[class_name])
-    from diffusers.pipelines import auto_pipeline
+    """Which pipeline class does each operation for a checkpoint that names ``class_name``.
 
-    tables = {
-        Operation.GENERATE: auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING,
-        Operation.EDIT: auto_pipeline.AUTO_IMAGE2IMAGE_PIPELINES_MAPPING,
-        Operation.INPAINT: auto_pipeline.AUTO_INPAINT_PIPELINES_MAPPING,
-    }
-    families = {family for table in tables.values() for family, found in table.items() if found.__name__ == class_name}
-    by_operation = {
-        operation: table[family].__name__
-        for operation, table in tables.items()
-        for family in families
-        if family in table
-    }
-    return by_operation or {Operation.GENERATE: class_name}
+    By diffusers' naming: ``XPipeline`` has ``XImg2ImgPipeline`` and ``XInpaintPipeline`` over the same modules.
+    """
+    import diffusers
+
+    stem = class_name.removesuffix("Pipeline")
+    for word in _WORDS.values():
+        stem = stem.removesuffix(word)
+    by_operation = {operation: f"{stem}{word}Pipeline" for operation, word in _WORDS.items()}
+    by_operation = {operation: name for operation, name in by_operation.items() if name in dir(diffusers)}
+    base = f"{stem}Pipeline"
+    if "Fill" in stem:
+        return {Operation.INPAINT: base}
+    if "Edit" in stem:
+        return {**by_operation, Operation.EDIT: base}
+    if base in _EDITORS:
+        by_operation[Operation.EDIT] = base
+    return {**by_operation, Operation.GENERATE: base}
 
 
 def sibling(pipeline: Any, class_name: str) -> Any:

@@ -6,12 +6,11 @@ Reads small files and headers only, and imports no torch; loading is `load`'s bu
 import hashlib
 import json
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from limner.engine.sample import ModelSource
 from limner.errors import InvalidRequest, NotReady
@@ -95,11 +94,16 @@ def _directory(path: Path) -> Probe:
     index = path / "model_index.json"
     if not index.is_file():
         raise InvalidRequest(f"{path} has no model_index.json, so it is no diffusers pipeline", param="model")
-    return Probe(Kind.DIRECTORY, _class_name(json.loads(index.read_text("utf-8")), str(path)), path)
+    return Probe(Kind.DIRECTORY, _class_name(index, str(path)), path)
 
 
-def _class_name(index: Mapping[str, Any], where: str) -> str:
-    name = index.get("_class_name")
+def _class_name(file: Path, where: str) -> str:
+    """What a model_index.json says; the parser's errors are ValueErrors."""
+    try:
+        index = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise InvalidRequest(f"model_index.json of {where} is not JSON", param="model") from error
+    name = index.get("_class_name") if isinstance(index, dict) else None
     if not isinstance(name, str):
         raise InvalidRequest(f"model_index.json of {where} names no pipeline class", param="model")
     return name
@@ -221,4 +225,4 @@ def _hub_pipeline(source: ModelSource) -> str:
         ) from error
     except OSError as error:
         raise NotReady(f"{name} is not on this machine and huggingface.co cannot be reached: {error}") from error
-    return _class_name(json.loads(Path(index).read_text("utf-8")), name)
+    return _class_name(Path(index), name)

@@ -54,7 +54,7 @@ class Call:
 class Point:
     """One method of one module. With a collator several calls can be one forward; without, they run one by one.
 
-    ``lock`` serialises lanes where the module keeps state during a call.
+    ``lock`` serialises lanes where the module keeps state during a call; ``casts`` brings tensors to its own type.
     """
 
     def __init__(
@@ -65,9 +65,11 @@ class Point:
         *,
         collator: Collator | None = None,
         lock: AbstractContextManager[Any] | None = None,
+        casts: bool = False,
     ) -> None:
         self.owner, self.method, self.stage, self.collator = owner, method, stage, collator
         self._lock = lock or nullcontext()
+        self._casts = casts
         self._original: Callable[..., Any] = getattr(owner, method)
         self._was_own = method in owner.__dict__
         # The first merged batches are run singly as well; a family that is not in the table must prove itself longer.
@@ -113,7 +115,14 @@ class Point:
 
     def _single(self, call: Call) -> Any:
         with mixing([(call.loras, None)]):
-            return self._original(*call.args, **call.arguments)
+            return self._original(*(self._cast(arg) for arg in call.args), **call.arguments)
+
+    def _cast(self, value: Any) -> Any:
+        """A VAE kept in float32 is given float16 pictures and latents."""
+        dtype = getattr(self.owner, "dtype", None)
+        if self._casts and isinstance(value, torch.Tensor) and value.is_floating_point() and value.dtype != dtype:
+            return value.to(dtype)
+        return value
 
     def _merged(self, calls: Sequence[Call]) -> list[Any]:
         assert self.collator is not None
@@ -160,5 +169,8 @@ def points_of(components: dict[str, Any]) -> list[Point]:
         elif name == "vae":
             # VAEs of the causal kind cache features in the module during a call.
             lock = threading.Lock() if hasattr(part, "clear_cache") else None
-            points += [Point(part, "encode", "encode", lock=lock), Point(part, "decode", "decode", lock=lock)]
+            points += [
+                Point(part, "encode", "encode", lock=lock, casts=True),
+                Point(part, "decode", "decode", lock=lock, casts=True),
+            ]
     return points

@@ -22,11 +22,11 @@ class Cancelled(BaseException):
 class EngineSettings:
     """How the engine uses the machine.
 
-    ``device`` is auto, cpu, cuda, cuda:N or mps; ``dtype`` auto means float32 on a CPU and bfloat16 elsewhere.
-    ``lanes`` 0 means one executor per core on a CPU; other devices always have one. ``threads`` are a CPU lane's own, 0
-    shares the cores evenly: two lanes of one thread do more than one lane of two, and do not stall on a busy machine. ``max_batch`` bounds the samples of
-    one forward pass, ``max_active`` the samples begun and not finished per lane. ``prompt_cache`` and ``lora_cache``
-    count entries per model.
+    ``device`` is auto, cpu, cuda, cuda:N or mps; ``dtype`` auto means float32 on a CPU and bfloat16 on CUDA.
+    ``lanes`` 0 means one executor per core on a CPU; other devices always have one. ``threads`` are each CPU lane's
+    own, 0 shares the cores evenly: two lanes of one thread do more than one lane of two, and do not stall on a busy
+    machine. ``max_batch`` bounds the samples of one forward pass, ``max_active`` the samples begun and not finished
+    per lane. ``prompt_cache`` and ``lora_cache`` count entries per model.
     """
 
     device: str = "auto"
@@ -115,7 +115,7 @@ class Listener(Protocol):
     """
 
     def progressed(self, step: int, total_steps: int) -> None:
-        """``step`` of ``total_steps`` denoising steps are done; (0, total) comes when the total is known."""
+        """``step`` of ``total_steps`` denoising steps are done."""
         ...
 
     def previewed(self, preview_index: int, picture: Picture) -> None:
