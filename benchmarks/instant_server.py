@@ -41,6 +41,11 @@ class InstantBackend:
         """Finish at once."""
         yield Finished((self.picture,) * request.n, "instant")
 
+    @property
+    def healthy(self) -> bool:
+        """Always."""
+        return True
+
     async def aclose(self) -> None:
         """Nothing to free."""
 

@@ -23,7 +23,7 @@ from transformers import Qwen3ForCausalLM
 from training import checkpoint
 from training.attention import PlainAttention
 from training.captions import caption
-from training.data import Cache, Grid, stack
+from training.data import Cache, Grid, SceneRecord, stack
 from training.edits import instruction
 from training.networks import (
     Sizes,
@@ -55,6 +55,7 @@ class Plan:
     small_share: float = 0.15
     edit_share: float = 0.3
     other_sizes: float = 0.1
+    single_bias: float = 0.4
     muon_rate: float = 4e-3
     adam_rate: float = 2.4e-3
     decay_share: float = 0.45
@@ -119,12 +120,18 @@ class Sampler:
             return 0
         return self._rng.choices(found, [(0.9, 0.1)[n - 1] for n in found])[0]
 
+    def _pick_scene(self, grid: Grid) -> SceneRecord:
+        """Draw a record; others than single things are often drawn again, for shapes are the slowest to learn."""
+        record = self._rng.choice(self._cache.scenes[grid])
+        again = record.scene.form != "one" and self._rng.random() < self._plan.single_bias
+        return self._rng.choice(self._cache.scenes[grid]) if again else record
+
     def _fill(self, grid: Grid, references: int) -> list[Batch]:
         tokens = grid[0] * grid[1] * (1 + references) + 13
         size = max(6, min(self._plan.max_batch, TOKENS_PER_BATCH // tokens))
         rng = self._rng
         if references == 0:
-            scenes = [rng.choice(self._cache.scenes[grid]) for _ in range(size * POOL)]
+            scenes = [self._pick_scene(grid) for _ in range(size * POOL)]
             rows = [(caption(r.scene, rng), r.tokens, ()) for r in scenes]
         else:
             edits = [rng.choice(self._cache.edits[grid, references]) for _ in range(size * POOL)]
@@ -143,6 +150,14 @@ def positions(grid: Grid, references: int, device: str) -> Tensor:
     """Return the position ids of a picture followed by its reference pictures, all on one grid."""
     parts = [image_positions(*grid)] + [image_positions(*grid, reference=i) for i in range(references)]
     return torch.cat(parts).float().to(device)
+
+
+def time_bias(tokens: int) -> float:
+    """Return the centre of the logit-normal times for pictures of so many tokens.
+
+    What a shape is gets decided while nearly all is noise, the later the fewer tokens there are.
+    """
+    return 0.5 if tokens < 36 else 1.0 if tokens < 140 else 1.3
 
 
 class Trainer:
@@ -170,8 +185,7 @@ class Trainer:
         ids, mask = (x.to(self._device) for x in tokenize(self._tokenizer, batch.texts, self._padding()))
         clean = batch.latents
         count, tokens, _ = clean.shape
-        bias = 0.3 if tokens >= 36 else 0.0
-        t = torch.sigmoid(torch.randn(count, device=self._device) * 1.1 + bias)
+        t = torch.sigmoid(torch.randn(count, device=self._device) * 1.1 + time_bias(tokens))
         noise = torch.randn_like(clean)
         noisy = (1 - t[:, None, None]) * clean + t[:, None, None] * noise
         attention = PlainAttention() if self._device == "cpu" else nullcontext()

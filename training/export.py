@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline, Flux2Transformer2DModel
 from transformers import Qwen3ForCausalLM
 
-SHIFT = 1.5
+SHIFT = 3.0
 """Timestep shift of the scheduler; fixed, so that step counts mean the same at every size."""
 
 SIZE_LIMIT_BYTES = 20_000_000

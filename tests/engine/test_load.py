@@ -150,6 +150,20 @@ def test_a_model_that_is_not_here_needs_the_hub(engine: Engine) -> None:
     assert isinstance(caught.value, LimnerError)
 
 
+def test_a_checkpoint_without_its_configuration_says_so(tmp_path: Path, engine: Engine) -> None:
+    file = tmp_path / "tiny.safetensors"
+    save_single_file(tiny("sd15"), file)
+    with pytest.raises(NotReady, match=r"the configuration that tiny\.safetensors needs"):
+        engine.load(ModelSource("sd15", str(file)))
+
+
+def test_a_checkpoint_inside_a_copy_of_its_pipeline_needs_no_base(tmp_path: Path, engine: Engine) -> None:
+    tiny("sd15").save_pretrained(tmp_path)
+    save_single_file(tiny("sd15"), tmp_path / "tiny.safetensors")
+    info = engine.load(ModelSource("sd15", str(tmp_path / "tiny.safetensors")))
+    assert info.pipeline == "StableDiffusionPipeline"
+
+
 def test_importing_the_engine_imports_no_torch() -> None:
     code = (
         "import sys, limner.engine, limner.engine.probe, limner.backends.local;"

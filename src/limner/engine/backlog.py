@@ -4,11 +4,11 @@ Owns the one condition that lanes sleep on. Knows no torch: what waits is anythi
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
-from limner.engine.policy import Shares, Waiting, order
+from limner.engine.policy import Shares, Waiting, choose, order
 
 
 class Queueable(Protocol):
@@ -78,6 +78,11 @@ class Backlog(Generic[T]):
         """Count device time against ``owner``."""
         with self.changed:
             self.shares.charge(owner, device_s)
+
+    def choose(self, waiting: Sequence[Waiting], limit: int) -> list[int]:
+        """Which of a lane's ``waiting`` calls run next, as `policy.choose`."""
+        with self.changed:
+            return choose(waiting, self.shares, limit=limit, age_limit_s=self._age_limit_s)
 
     def drop_cancelled(self) -> list[T]:
         """Take out what was cancelled while waiting."""

@@ -21,6 +21,11 @@ class Device:
     lanes: int
     threads: int
 
+    def synchronize(self) -> None:
+        """Wait for the device, so that elapsed time is device time and its errors surface where they belong."""
+        if self.name.startswith("cuda"):
+            torch.cuda.synchronize(self.name)
+
 
 def resolve(settings: EngineSettings) -> Device:
     """The device that ``settings`` mean here; raises InvalidRequest for one this machine lacks."""
@@ -39,6 +44,12 @@ def prepare_thread(device: Device, threads: int) -> None:
     torch.set_grad_enabled(False)
     if device.name.startswith("cuda:"):
         torch.cuda.set_device(device.name)
+
+
+def free_memory() -> None:
+    """Give memory that torch only keeps in reserve back to the device."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _name(asked: str) -> str:

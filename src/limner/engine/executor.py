@@ -14,19 +14,20 @@ import torch
 
 from limner.core import Picture
 from limner.engine.backlog import Backlog
-from limner.engine.devices import Device, prepare_thread
+from limner.engine.devices import Device, free_memory, prepare_thread
 from limner.engine.failures import is_out_of_memory, to_limner_error
 from limner.engine.fibers import FiberPool
 from limner.engine.gate import Gate
 from limner.engine.live import Live, Pause
 from limner.engine.lora import Weights
-from limner.engine.policy import BatchCurve, Waiting, choose
+from limner.engine.policy import BatchCurve, Waiting
 from limner.engine.rendezvous import Call
 from limner.engine.sample import Cancelled, Result
 from limner.errors import NotReady
 
 log = logging.getLogger(__name__)
 
+_Ready = tuple[Live, Call]
 _POLL_S = 0.002  # how often a lane looks whether another lane has finished the prompt it waits for
 
 
@@ -112,8 +113,8 @@ class Lane:
             elif isinstance(live.waiting_on, Pause) and live.waiting_on.is_over():
                 self._resume(live)
 
-    def _choose(self) -> list[Live]:
-        """The samples whose calls make the next forward."""
+    def _choose(self) -> list[_Ready]:
+        """The samples, and their calls, that make the next forward."""
         ready = [(live, call) for live in self._active if isinstance(call := live.waiting_on, Call)]
         if not ready:
             return []
@@ -123,14 +124,12 @@ class Lane:
             Waiting(call.key, live.owner, live.remaining if call.point.stage == "denoise" else 0.0, now - call.since)
             for live, call in ready
         ]
-        most = self._max_batch
-        chosen = choose(waiting, self._backlog.shares, limit=most)
-        call = ready[chosen[0]][1]
-        limit = self._limit(call, min(most, len(chosen)))
-        return [ready[i][0] for i in chosen[:limit]]
+        chosen = self._backlog.choose(waiting, self._max_batch)
+        limit = self._limit(ready[chosen[0]][1], len(chosen))
+        return [ready[i] for i in chosen[:limit]]
 
     def _limit(self, call: Call, most: int) -> int:
-        if most <= 1:
+        if most == 1:
             return 1
         return min(self._caps.get(id(call.point), most), self._curve(call).limit(most))
 
@@ -139,42 +138,37 @@ class Lane:
             self._curves.clear()
         return self._curves.setdefault(call.key, BatchCurve())
 
-    def _forward(self, batch: Sequence[Live]) -> None:
-        calls = [live.waiting_on for live in batch]
-        assert all(isinstance(call, Call) for call in calls), "only calls are chosen"
-        self._answer(batch, [call for call in calls if isinstance(call, Call)])
-
-    def _answer(self, batch: Sequence[Live], calls: Sequence[Call]) -> None:
-        """Run one forward for ``calls`` and resume their fibers; what fails together is tried again one by one."""
-        point = calls[0].point
+    def _forward(self, batch: Sequence[_Ready]) -> None:
+        """Run one forward and resume its fibers; what fails together is tried again one by one."""
+        first = batch[0][1]
         if self._device.threads > 1:  # fibers set one thread, which some libraries understand as everybody's number
             torch.set_num_threads(self._device.threads)
         began = perf_counter()
         try:
             with self._gate.reading():
-                outputs = point.run(calls)
+                outputs = first.point.run([call for _, call in batch])
+                self._device.synchronize()
         except Exception as error:  # noqa: BLE001 - belongs to the samples, which report it
-            self._recover(batch, calls, error)
+            self._recover(batch, error)
             return
         elapsed_s = perf_counter() - began
-        if point.collator is not None:
-            self._curve(calls[0]).observe(len(calls), elapsed_s)
-        for live in batch:
-            live.charge(point.stage, elapsed_s / len(batch))
+        if first.point.collator is not None:
+            self._curve(first).observe(len(batch), elapsed_s)
+        for (live, call), output in zip(batch, outputs, strict=True):
+            live.charge(call.point.stage, elapsed_s / len(batch))
             self._backlog.charge(live.owner, elapsed_s / len(batch))
-        for live, output in zip(batch, outputs, strict=True):
             self._resume(live, output)
 
-    def _recover(self, batch: Sequence[Live], calls: Sequence[Call], error: Exception) -> None:
+    def _recover(self, batch: Sequence[_Ready], error: Exception) -> None:
         if is_out_of_memory(error):
-            _free_memory()
-            self._caps[id(calls[0].point)] = max(1, len(calls) // 2)
-        if len(calls) == 1:
-            self._resume(batch[0], error=error)
+            free_memory()
+            self._caps[id(batch[0][1].point)] = max(1, len(batch) // 2)
+        if len(batch) == 1:
+            self._resume(batch[0][0], error=error)
             return
-        log.warning("a batch of %d failed and runs singly: %s", len(calls), error)
-        for live, call in zip(batch, calls, strict=True):
-            self._answer([live], [call])
+        log.warning("a batch of %d failed and runs singly: %s", len(batch), error)
+        for one in batch:
+            self._forward([one])
 
     def _resume(self, live: Live, output: Any = None, *, error: BaseException | None = None) -> None:
         assert live.fiber is not None
@@ -217,8 +211,3 @@ def _report(live: Live, picture: object, error: BaseException | None) -> None:
 def _can_go_on(live: Live) -> bool:
     waiting_on = live.waiting_on
     return live.cancelled or not isinstance(waiting_on, Pause) or waiting_on.is_over()
-
-
-def _free_memory() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -119,6 +119,9 @@ def _explain(source: ModelSource, error: Exception) -> InvalidRequest | NotReady
         case RepositoryNotFoundError():
             return InvalidRequest(f"there is no model {name!r} on huggingface.co, or it is private", param="model")
         case OfflineModeIsEnabled() | LocalEntryNotFoundError() | ConnectionError() | TimeoutError():
-            return NotReady(f"{name} is not on this machine and huggingface.co cannot be reached")
+            missing = name
+            if Path(name).is_file():
+                missing = f"the configuration that {Path(name).name} needs (put the file into a copy of its pipeline)"
+            return NotReady(f"{missing} is not on this machine and huggingface.co cannot be reached")
     lines = (str(error).strip() or type(error).__name__).splitlines()
     return InvalidRequest(f"cannot load {name}: {lines[0][:300]}", param="model")

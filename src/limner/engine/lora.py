@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import torch
 
@@ -91,7 +92,7 @@ class Adapters:
         self._lock = threading.Lock()
         self._names: dict[str, str] = {}  # path -> adapter name, least recently used first
         self._users: Counter[str] = Counter()  # adapter name -> samples being drawn with it
-        self._hooked: set[int] = set()
+        self._hooked: WeakSet[torch.nn.Module] = WeakSet()
         self._made = 0
 
     def acquire(self, loras: Sequence[Lora]) -> tuple[Weights, ...]:
@@ -144,8 +145,8 @@ class Adapters:
                     continue
                 layer.enable_adapters(enabled=False)
                 reached += name in layer.lora_A
-                if id(layer) not in self._hooked:
-                    self._hooked.add(id(layer))
+                if layer not in self._hooked:
+                    self._hooked.add(layer)
                     layer.register_forward_hook(_add_terms)
         return reached
 
