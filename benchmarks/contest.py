@@ -25,15 +25,19 @@ class Contest(Generic[T]):
 
 
 async def in_turns(
-    contestants: Mapping[str, Callable[[int], Awaitable[T]]], rounds: int, *, pause_s: float = PAUSE_S
+    contestants: Mapping[str, Callable[[int], Awaitable[T]]],
+    rounds: int,
+    *,
+    pause_s: float = PAUSE_S,
+    attempts: int = ATTEMPTS,
 ) -> Contest[T]:
     """Call every contestant once a round with the round's number.
 
-    A round during which other processes kept more than NOISY_CORES busy is measured again; after ATTEMPTS x ``rounds``
-    rounds the noisy ones count too.
+    A round during which other processes kept more than NOISY_CORES busy is measured again; after ``attempts`` x
+    ``rounds`` rounds the noisy ones count too.
     """
     contest: Contest[T] = Contest(list(contestants))
-    spare = (ATTEMPTS - 1) * rounds
+    spare = (attempts - 1) * rounds
     number = 0
     while len(contest.others_cores) < rounds:
         before = noise.now()

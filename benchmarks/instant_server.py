@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pybase64
 import uvicorn
 from starlette.applications import Starlette
@@ -21,12 +20,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from benchmarks.drawings import MODEL
+from benchmarks.pictures import as_png, photograph
 from limner.api.app import create_app
 from limner.catalogue import Catalogue
 from limner.catalogue.resolve import Policy
 from limner.config import Settings, load_settings
-from limner.core import EncodedPicture, Event, Finished, Output, Picture, Request, Size
-from limner.media.encode import encode
+from limner.core import EncodedPicture, Event, Finished, Picture, Request
 from limner.roster import Roster, ServedModel
 from limner.service import Service
 
@@ -48,20 +47,6 @@ class InstantBackend:
 
     async def aclose(self) -> None:
         """Nothing to free."""
-
-
-def photograph(side_px: int) -> Picture:
-    """Smooth shades under a little noise: as hard to compress as a photograph (1024 px: a PNG of about 2 MB)."""
-    y, x = np.mgrid[0:side_px, 0:side_px] / side_px
-    noise = np.random.default_rng(0)
-    planes = [128 + 90 * np.sin(6 * x + 3 * y + k) * np.cos(5 * y + k) + noise.normal(0, 4, x.shape) for k in range(3)]
-    pixels = np.stack(planes, axis=-1).clip(0, 255).astype(np.uint8)  # (H, W, 3)
-    return Picture("RGB", Size(side_px, side_px), pixels.tobytes())
-
-
-def as_png(picture: Picture) -> EncodedPicture:
-    """The same picture as a file."""
-    return EncodedPicture("png", picture.size, encode(picture, Output()))
 
 
 def limner_app(picture: Picture | EncodedPicture, data: Path) -> ASGIApp:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
-from benchmarks.contest import in_turns
+from benchmarks.contest import Contest, in_turns, remark
 from benchmarks.drawings import bodies, mixed
 from benchmarks.load import Round, closed_loop
 from benchmarks.report import Report
@@ -23,7 +23,7 @@ async def run(rounds: int) -> Report:
             await stack.enter_async_context(baseline_server(0)),
         ]
         contestants = {server.name: _rounds(server) for server in servers}
-        await in_turns(contestants, 1)
+        await in_turns(contestants, 1, attempts=1)
         found = await in_turns(contestants, rounds)
     return _report(found)
 
@@ -35,8 +35,8 @@ def _rounds(server: Server) -> Callable[[int], Awaitable[Round]]:
     return load
 
 
-def _report(found: dict[str, list[Round]]) -> Report:
-    report = Report("mixed")
+def _report(contest: Contest[Round]) -> Report:
+    report, found = Report("mixed"), contest.results
     sent = REQUESTS * len(found["limner"])
     failures = sum(each.failures for each in found["limner"])
     report.claim(
@@ -62,5 +62,6 @@ def _report(found: dict[str, list[Round]]) -> Report:
         ("server", "images/s", "limner / it", "failed"),
         rows,
     )
+    report.remarks.append(remark(contest))
     report.numbers |= {f"ratio to {name}": ratios(rates["limner"], rate) for name, rate in rates.items()}
     return report

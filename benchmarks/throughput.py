@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
-from benchmarks.contest import in_turns
+from benchmarks.contest import Contest, in_turns, remark
 from benchmarks.drawings import bodies, default_drawing, same_size
 from benchmarks.load import Round, closed_loop
 from benchmarks.report import Report
@@ -24,9 +24,9 @@ async def run(rounds: int) -> Report:
         for server in (limner, *plain):
             await closed_loop(server.port, bodies(same_size(8)), clients=4)
         calibration = await in_turns({s.name: _rounds(s, CALIBRATION_CLIENTS) for s in plain}, max(2, rounds // 2))
-        plain_rates = {name: spread([r.pictures_per_s for r in found]) for name, found in calibration.items()}
+        plain_rates = {name: spread([r.pictures_per_s for r in found]) for name, found in calibration.results.items()}
         better = max(plain, key=lambda server: plain_rates[server.name].median)
-        found: dict[int, dict[str, list[Round]]] = {}
+        found: dict[int, Contest[Round]] = {}
         for clients in REQUESTS:
             contestants = {server.name: _rounds(server, clients) for server in (limner, better)}
             found[clients] = await in_turns(contestants, rounds)
@@ -41,10 +41,11 @@ def _rounds(server: Server, clients: int) -> Callable[[int], Awaitable[Round]]:
     return load
 
 
-def _report(found: dict[int, dict[str, list[Round]]], plain: str, plain_rates: dict[str, Spread]) -> Report:
+def _report(found: dict[int, Contest[Round]], plain: str, plain_rates: dict[str, Spread]) -> Report:
     report = Report("throughput")
     rows = []
-    for clients, rounds in found.items():
+    for clients, contest in found.items():
+        rounds = contest.results
         rates = {name: [r.pictures_per_s for r in each] for name, each in rounds.items()}
         ratio = ratios(rates["limner"], rates[plain])
         latency_s = {name: spread([o.seconds for r in each for o in r.outcomes]) for name, each in rounds.items()}
@@ -74,5 +75,8 @@ def _report(found: dict[int, dict[str, list[Round]]], plain: str, plain_rates: d
         rows,
     )
     chosen = "; ".join(f"{name} {rate.format()}" for name, rate in plain_rates.items())
-    report.remarks.append(f"The plain server's threads were chosen by images/s at {CALIBRATION_CLIENTS}: {chosen}.")
+    report.remarks += [
+        f"The plain server's threads were chosen by images/s at {CALIBRATION_CLIENTS}: {chosen}.",
+        remark(*found.values()),
+    ]
     return report

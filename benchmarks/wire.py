@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import pybase64
 
-from benchmarks.contest import in_turns
+from benchmarks.contest import Contest, in_turns, remark
 from benchmarks.drawings import bodies, same_size
-from benchmarks.instant_server import as_png, photograph
 from benchmarks.load import closed_loop
+from benchmarks.pictures import as_png, photograph
 from benchmarks.report import Report
 from benchmarks.servers import Server, instant_server
 from benchmarks.spread import spread
@@ -24,7 +24,6 @@ TARGET = 300.0
 SIDE_PX = 1024
 CLIENTS = 8
 REQUESTS = 400
-WARM_UPS = 1
 LABELS = {
     "file": "limner, backend returns a PNG file",
     "pixels": "limner, backend returns pixels",
@@ -51,7 +50,7 @@ async def run(rounds: int) -> Report:
                 for returns in LABELS
             }
             contestants = {returns: _load(server) for returns, server in servers.items()}
-            await in_turns(contestants, WARM_UPS)
+            await in_turns(contestants, 1, attempts=1)
             found = await in_turns(contestants, rounds)
         return _report(found, _costs_ms())
 
@@ -67,8 +66,8 @@ def _load(server: Server) -> Callable[[int], Awaitable[Measured]]:
     return load
 
 
-def _report(found: dict[str, list[Measured]], costs_ms: dict[str, float]) -> Report:
-    report = Report("wire")
+def _report(contest: Contest[Measured], costs_ms: dict[str, float]) -> Report:
+    report, found = Report("wire"), contest.results
     rates = {returns: spread([m.pictures_per_s for m in each]) for returns, each in found.items()}
     for returns in ("file", "pixels"):
         report.claim(
@@ -97,6 +96,7 @@ def _report(found: dict[str, list[Measured]], costs_ms: dict[str, float]) -> Rep
         ("part", "ms"),
         [(part, f"{ms:.2f}") for part, ms in costs_ms.items()],
     )
+    report.remarks.append(remark(contest))
     report.numbers |= {LABELS[returns]: rate for returns, rate in rates.items()}
     report.numbers |= costs_ms
     return report

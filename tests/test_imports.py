@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
     "errors": set(),
     "config": {"core", "errors"},
+    "memory": set(),
     "media": GROUND,
     "blobs": GROUND,
     "catalogue": GROUND,
@@ -30,8 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "backends": {*GROUND, "catalogue", "engine", "suite"},
     "roster": {*GROUND, "catalogue", "backends"},
     "service": {*GROUND, "catalogue", "backends", "jobs", "roster"},
-    "runtime": {*GROUND, "catalogue", "backends", "engine", "suite", "roster", "service"},
-    "api": {*GROUND, "catalogue", "media", "blobs", "jobs", "roster", "service", "runtime"},
+    "runtime": {*GROUND, "memory", "catalogue", "backends", "engine", "suite", "roster", "service"},
+    "api": {*GROUND, "memory", "catalogue", "media", "blobs", "jobs", "roster", "service", "runtime"},
     "cli": {*GROUND, "catalogue", "media", "jobs", "roster", "service", "runtime", "api"},
     "__main__": {"cli"},
 }

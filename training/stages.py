@@ -160,10 +160,11 @@ def run_stage(stage: str, run: Run) -> None:
 
             print(evaluate(run.model, share=run.share, device=run.device))
         case "sheet":
-            from training.sheet import sheet
+            from training.sheet import hero, sheet
 
             run.out.mkdir(parents=True, exist_ok=True)
             sheet(run.model, run.out / "sheet.png")
+            hero(run.model, run.out / "hero.png")
         case "all":
             for name in TRAINING:
                 run_stage(name, run)

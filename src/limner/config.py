@@ -5,17 +5,24 @@ A key that is not known is an error that suggests the nearest one.
 """
 
 import difflib
+import json
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
+from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from limner.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -24,13 +31,30 @@ def _default_data_dir() -> Path:
     return Path(platformdirs.user_data_dir("limner", appauthor=False))
 
 
+def _split(value: object) -> object:
+    """A list as text, which is how the environment has it: separated by commas, or as JSON."""
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith("["):
+        return tuple(part for part in map(str.strip, value.split(",")) if part)
+    try:
+        return tuple(json.loads(value))
+    except ValueError:
+        raise ValueError('not a list; write it as a,b or as JSON: ["a", "b"]') from None
+
+
+# NoDecode: pydantic-settings would take the environment's lists as JSON only.
+Texts: TypeAlias = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?", re.ASCII)
+
+
 class Settings(BaseSettings):
     """All settings; each can stand in ``limner.toml`` under its name or in the environment as ``LIMNER_<NAME>``."""
 
     model_config = SettingsConfigDict(env_prefix="LIMNER_", frozen=True, extra="forbid")
 
-    models: tuple[str, ...] = Field((), description="Models to serve; empty serves the embedded sketch.")
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    models: Texts = Field((), description="Models to serve; empty serves the embedded sketch.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 lets the system choose.")
     data: Path = Field(default_factory=_default_data_dir, description="Directory for everything the server writes.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
@@ -42,9 +66,11 @@ class Settings(BaseSettings):
     queue_limit: int = Field(64, ge=1, le=100_000, description="Jobs waiting or running before new ones get 429.")
     default_timeout_s: float = Field(180.0, gt=0, le=86_400, description="A job's deadline when it names none.")
     max_timeout_s: float = Field(3600.0, gt=0, le=86_400, description="The longest deadline a request may ask for.")
+    drain_s: int = Field(30, ge=0, le=86_400, description="How long running work may go on after SIGTERM.")
     link_lifetime_s: float = Field(7 * 86_400, gt=0, le=366 * 86_400, description="How long signed links work.")
 
     max_body_bytes: int = Field(256 * MIB, ge=KIB, description="Largest request body.")
+    max_json_bytes: int = Field(MIB, ge=KIB, description="Largest JSON body of a request without pictures.")
     max_bodies_bytes: int = Field(1024 * MIB, ge=KIB, description="Request bodies in work at once, in all.")
     max_image_bytes: int = Field(50 * MIB, ge=KIB, description="Largest single input file.")
     max_image_pixels: int = Field(64 * 1024 * 1024, ge=1, description="Most pixels in one input picture.")
@@ -56,13 +82,60 @@ class Settings(BaseSettings):
         16 * 1024 * 1024 * 200 * 10, ge=1, description="Largest width x height x n x steps of one request."
     )
     fetch: bool = Field(True, description="Whether input pictures may be given as http(s) URLs.")
-    fetch_allow: tuple[str, ...] = Field((), description="Private networks (CIDR) that input URLs may reach.")
+    fetch_allow: Texts = Field((), description="Private networks (CIDR) that input URLs may reach.")
     fetch_timeout_s: float = Field(15.0, gt=0, le=600, description="Deadline for fetching one input URL.")
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="Weights' type in memory.")
     lanes: int = Field(0, ge=0, le=256, description="Executors on a CPU; 0 means one per core.")
     max_batch: int = Field(8, ge=1, le=256, description="Most samples merged into one forward pass.")
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _names_a_directory(cls, value: object) -> object:
+        if value == "":  # Path("") is the current directory, which nobody means by nothing
+            raise ValueError("name a directory")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_a_base_url(cls, value: str | None) -> str | None:
+        if value is not None and not _is_base_url(value):
+            raise ValueError("not an http(s) URL; write it like https://images.example.org")
+        return value
+
+    @field_validator("fetch_allow")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network)
+        return value
+
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, value: str) -> str:
+        if not DEVICE.fullmatch(value):
+            raise ValueError("unknown device; allowed: auto, cpu, cuda, cuda:N or mps")
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.default_timeout_s > self.max_timeout_s:
+            raise ValueError(
+                f"default_timeout_s ({self.default_timeout_s:g}) is larger than max_timeout_s ({self.max_timeout_s:g})"
+            )
+        return self
+
+
+def _is_base_url(text: str) -> bool:
+    """Whether paths can be appended to ``text``: http(s), a host, no query, nothing that cannot stand in a URL."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # a bad one raises as well
+    except ValueError:
+        return False
+    printable = text.isascii() and text.isprintable() and " " not in text
+    return printable and parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query + parts.fragment
 
 
 ENV_PREFIX = "LIMNER_"
@@ -112,5 +185,11 @@ def _refuse_unknown(keys: Iterable[str], where: str) -> None:
 
 
 def _explain(error: ValidationError) -> str:
-    lines = (f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e.get('input')!r})" for e in error.errors())
-    return "invalid settings: " + "; ".join(lines)
+    return "invalid settings: " + "; ".join(map(_line, error.errors()))
+
+
+def _line(error: "ErrorDetails") -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:  # of several settings together: their names and values stand in the message
+        return message
+    return f"{'.'.join(map(str, error['loc']))}: {message} (got {error.get('input')!r})"

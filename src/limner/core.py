@@ -170,11 +170,15 @@ class EncodedPicture:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The job's pictures in seed order; ``model_revision`` names the weights that drew them; timings in seconds."""
+    """The job's pictures in seed order; ``model_revision`` names the weights that drew them; timings in seconds.
+
+    ``warnings`` are what only the backend could notice.
+    """
 
     pictures: tuple[Picture | EncodedPicture, ...]
     model_revision: str | None = None
     timings_s: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[Warning, ...] = ()
 
 
 Event: TypeAlias = Queued | Progress | Preview | Finished

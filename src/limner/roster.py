@@ -9,6 +9,7 @@ from typing import Literal
 
 from limner.backends import Backend
 from limner.catalogue.spec import ModelSpec
+from limner.catalogue.values import shown
 from limner.errors import LimnerError, ModelNotFound, NotReady
 
 ModelState = Literal["loading", "ready", "failed"]
@@ -83,12 +84,12 @@ class Roster:
         """The model of this id or alias (case does not matter), or the default for "". Raises ModelNotFound."""
         if not name:
             return self.default
-        wanted = name.casefold()
+        wanted = name.lower()
         for model in self:
-            if wanted in (known.casefold() for known in (model.spec.id, *model.spec.aliases)):
+            if wanted in (known.lower() for known in (model.spec.id, *model.spec.aliases)):
                 return model
         served = ", ".join(model.spec.id for model in self)
-        raise ModelNotFound(f"model {name!r} is not served here; served: {served}", param="model")
+        raise ModelNotFound(f"model {shown(name)} is not served here; served: {served}", param="model")
 
     def settle(self) -> None:
         """Every model is ready or has failed."""

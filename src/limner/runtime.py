@@ -14,6 +14,7 @@ from limner.config import Settings
 from limner.engine import EngineSettings, ModelSource
 from limner.engine.probe import probe
 from limner.errors import InvalidRequest, LimnerError
+from limner.memory import release_free_memory
 from limner.roster import Roster, ServedModel
 from limner.service import Service
 
@@ -59,7 +60,7 @@ async def open_service(settings: Settings, specs: Sequence[ModelSpec] | None = N
     roster = Roster()
     for spec in specs:
         roster.add(ServedModel(spec, backend))
-    service = Service(roster, Policy.of(settings), queue_limit=settings.queue_limit)
+    service = Service(roster, Policy.of(settings), queue_limit=settings.queue_limit, on_idle=release_free_memory)
     loading = asyncio.create_task(_load_all(roster, backend))
     try:
         yield service

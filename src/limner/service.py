@@ -17,6 +17,7 @@ from limner.jobs import Job
 from limner.roster import Roster, ServedModel
 
 logger = logging.getLogger(__name__)
+IDLE_S = 2.0
 
 
 @dataclass(slots=True)
@@ -45,12 +46,18 @@ class Seat:
 
 
 class Service:
-    """Accepts requests, runs them as jobs and bounds how many there are at once."""
+    """Accepts requests, runs them as jobs and bounds how many there are at once.
 
-    def __init__(self, roster: Roster, policy: Policy, *, queue_limit: int) -> None:
+    ``on_idle`` is called in a thread when the last job has ended and none has come for IDLE_S.
+    """
+
+    def __init__(
+        self, roster: Roster, policy: Policy, *, queue_limit: int, on_idle: Callable[[], object] = lambda: None
+    ) -> None:
         self.roster = roster
         self.policy = policy
         self._queue_limit = queue_limit
+        self._on_idle = on_idle
         self._pace = Pace()
         self._running: dict[Job, asyncio.Task[None]] = {}
         self._seated = 0
@@ -92,9 +99,13 @@ class Service:
         position = len(self._running)
         task = asyncio.create_task(self._run(job, model), name=job.id)
         self._running[job] = task
-        task.add_done_callback(lambda _: self._running.pop(job, None))
+        task.add_done_callback(lambda _: self._ended(job))
         await job.record(Queued(position, eta_s=(position + 1) * self._pace.seconds_per_job))
         return job
+
+    def stop_accepting(self) -> None:
+        """Refuse new jobs from now on; what runs goes on."""
+        self._closing = True
 
     async def aclose(self) -> None:
         """Refuse new jobs, cancel the running ones and close the backends."""
@@ -105,6 +116,15 @@ class Service:
             await asyncio.wait(list(self._running.values()))
         for backend in {id(model.backend): model.backend for model in self.roster}.values():
             await backend.aclose()
+
+    def _ended(self, job: Job) -> None:
+        self._running.pop(job, None)
+        if not self._running:
+            asyncio.get_running_loop().call_later(IDLE_S, self._rest)
+
+    def _rest(self) -> None:
+        if not self._running and not self._closing:
+            asyncio.get_running_loop().run_in_executor(None, self._on_idle)
 
     async def _run(self, job: Job, model: ServedModel) -> None:
         started_s = time.monotonic()

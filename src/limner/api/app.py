@@ -1,10 +1,14 @@
 """The ASGI application: routes, errors and start-up put together."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from obstore.exceptions import BaseError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -24,6 +28,8 @@ from limner.media.threads import MediaThreads
 from limner.service import Service
 
 OpenService = Callable[[Settings], AbstractAsyncContextManager[Service]]
+logger = logging.getLogger(__name__)
+SWEEP_EVERY_S = 86_400.0
 DIALECTS = (openai_images.router, meta.router, files.router)
 
 
@@ -34,9 +40,11 @@ def create_app(settings: Settings, open_service: OpenService) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_service(settings) as service:
             gateway = app.state.gateway = _gateway(settings, service)
+            sweeping = asyncio.create_task(_sweep(gateway))
             try:
                 yield
             finally:
+                sweeping.cancel()
                 gateway.media.close()
 
     app = FastAPI(title="limner", version=__version__, lifespan=lifespan, redoc_url=None)
@@ -72,6 +80,18 @@ def _gateway(settings: Settings, service: Service) -> Gateway:
     )
 
 
+async def _sweep(gateway: Gateway) -> None:
+    """Once a day remove the files that no link opens any more."""
+    while True:
+        lifetime = timedelta(seconds=gateway.settings.link_lifetime_s)
+        try:
+            removed = await gateway.blobs.sweep((datetime.now(UTC) - lifetime).date())
+            logger.info("removed %d files older than %s", removed, lifetime)
+        except (OSError, BaseError):
+            logger.exception("old files could not be removed; trying again tomorrow")
+        await asyncio.sleep(SWEEP_EVERY_S)
+
+
 async def _render(http: HttpRequest, error: Exception) -> Response:
     return error_response(_as_limner_error(http, error))
 
@@ -88,6 +108,8 @@ def _as_limner_error(http: HttpRequest, error: Exception) -> LimnerError:
         case HTTPException(status_code=405):
             return MethodNotAllowed(f"{http.method} is not allowed on {http.url.path}")
         case HTTPException(status_code=413):
+            return TooLarge(error.detail)
+        case HTTPException() if error.detail.startswith(("Too many", "Field exceeded", "Part exceeded")):
             return TooLarge(error.detail)
         case HTTPException():
             return InvalidRequest(error.detail)  # Starlette raises 400 for a malformed form

@@ -10,6 +10,7 @@ from limner.blobs import media_type_of
 router = APIRouter(tags=["Files"])
 
 
+@router.head("/files/{key:path}", include_in_schema=False)
 @router.get("/files/{key:path}")
 async def file(http: HttpRequest, key: str, expires: str = "", signature: str = "") -> Response:
     """The file under ``key``; 403 for a wrong or expired signature, 404 once it is gone."""

@@ -1,29 +1,62 @@
-"""A client that closes its connection cancels its job."""
+"""A client that closes its connection: noticed at once, and whatever was being done for it stops."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from starlette.requests import Request as HttpRequest
 
+from limner.errors import ClientLeft
 from limner.jobs import Job
 
+T = TypeVar("T")
 
-@asynccontextmanager
-async def cancel_when_left(http: HttpRequest, job: Job) -> AsyncIterator[None]:
-    """While the block runs, a disconnect cancels ``job``; so does leaving the block before the job is done.
+
+class Presence:
+    """Watches a client's connection while the block runs.
 
     The request's body must have been read: the next message can then only be the disconnect.
     """
-    watcher = asyncio.create_task(_watch(http, job))
-    try:
-        yield
-    finally:
-        watcher.cancel()
-        job.cancel()
+
+    def __init__(self, http: HttpRequest) -> None:
+        self._http = http
+        self._left: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._left = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._left is not None
+        self._left.cancel()
+
+    async def unless_left(self, work: Coroutine[Any, Any, T]) -> T:
+        """The work's result; it is cancelled and ClientLeft raised when the client leaves first."""
+        assert self._left is not None
+        task = asyncio.create_task(work)
+        try:
+            await asyncio.wait({task, self._left}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise ClientLeft("the client closed its connection")
+            return task.result()
+        finally:
+            task.cancel()
+
+    async def left(self) -> None:
+        """Return once the client has left."""
+        assert self._left is not None
+        await self._left
+
+    async def _watch(self) -> None:
+        while (await self._http.receive())["type"] != "http.disconnect":
+            pass
 
 
-async def _watch(http: HttpRequest, job: Job) -> None:
-    while (await http.receive())["type"] != "http.disconnect":
-        pass
+async def cancel_when_left(http: HttpRequest, job: Job) -> None:
+    """Wait for the client to leave, then cancel ``job``: for replies that stream, beside their sending."""
+    async with Presence(http) as client:
+        await client.left()
     job.cancel()

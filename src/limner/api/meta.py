@@ -9,12 +9,13 @@ from starlette.responses import Response
 
 from limner.api.gateway import gateway_of
 from limner.catalogue import describe
-from limner.errors import NotReady
+from limner.errors import NotFound, NotReady
 from limner.roster import ServedModel
 
 router = APIRouter(tags=["Server"])
 
 
+@router.head("/v1/models", include_in_schema=False)
 @router.get("/v1/models")
 async def models(http: HttpRequest) -> Response:
     """The served models with their parameters, sizes and limits."""
@@ -22,12 +23,16 @@ async def models(http: HttpRequest) -> Response:
     return _json({"object": "list", "data": served})
 
 
+@router.head("/v1/models/{model_id:path}", include_in_schema=False)
 @router.get("/v1/models/{model_id:path}")
 async def model(http: HttpRequest, model_id: str) -> Response:
     """One served model, by id or alias."""
+    if not model_id:
+        raise NotFound("no such path: /v1/models/; the list is at /v1/models")
     return _json(_entry(gateway_of(http).service.roster.find(model_id)))
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health")
 async def health(http: HttpRequest) -> Response:
     """200 when the default model can be used, 503 while it loads or after it has died."""

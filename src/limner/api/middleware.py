@@ -3,17 +3,30 @@
 Plain ASGI, so that bodies stream and disconnects arrive.
 """
 
+import asyncio
 import logging
 import uuid
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from limner.api.envelope import error_response
-from limner.errors import InternalError, LimnerError, Overloaded, TooLarge
+from limner.errors import (
+    ClientLeft,
+    DeadlineExceeded,
+    InternalError,
+    LimnerError,
+    NotReady,
+    Overloaded,
+    TooLarge,
+)
 
 logger = logging.getLogger(__name__)
+
+
+STALL_S = 30.0  # how long a client may send nothing of a body it has announced, or read nothing of a reply
 
 
 class Exchange:
@@ -21,10 +34,11 @@ class Exchange:
     ``max_body_bytes`` (all bodies in work to ``max_bodies_bytes``) and turns what no handler caught into a 500 that
     names the id."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_bodies_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_bodies_bytes: int, stall_s: float = STALL_S) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._bodies = _Bodies(max_bodies_bytes)
+        self._stall_s = stall_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
@@ -34,31 +48,27 @@ class Exchange:
         headers = Headers(scope=scope)
         request_id = _request_id(headers)
         scope.setdefault("state", {})["request_id"] = request_id
-        started = False
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
-            await send(message)
-
-        body = _Bounded(receive, self._max_body_bytes, self._bodies)
-        error: LimnerError
+        reply = _Reply(send, request_id, self._stall_s)
+        body = _Bounded(receive, self._max_body_bytes, self._bodies, self._stall_s)
         try:
             self._refuse_declared(headers)
-            await self._app(scope, body, send_with_id)
-            return
-        except LimnerError as raised:
-            error = raised
+            await self._app(scope, body, reply)
+        except (ClientDisconnect, ClientLeft):
+            logger.info("%s 499 the client left", request_id)
+        except LimnerError as error:
+            await reply.refuse(scope, receive, error)
+        except asyncio.CancelledError:
+            # The exchange's root: only the server's shutdown cancels it, and the client should hear of that.
+            await reply.refuse(scope, receive, NotReady("the server is shutting down", retry_after_s=5))
         except Exception:  # the exchange's root: the client must get an answer and the log the reason
+            if body.left:
+                logger.info("%s 499 the client left", request_id)
+                return
             logger.exception("request %s failed", request_id)
-            error = InternalError(f"internal error; the server's log has the reason under {request_id}")
+            told = f"internal error; the server's log has the reason under {request_id}"
+            await reply.refuse(scope, receive, InternalError(told))
         finally:
             self._bodies.held_bytes -= body.seen_bytes
-        if started:
-            raise error
-        await error_response(error)(scope, receive, send_with_id)
 
     def _refuse_declared(self, headers: Headers) -> None:
         declared = headers.get("content-length", "")
@@ -74,26 +84,68 @@ class _Bodies:
     held_bytes: int = 0
 
 
-class _Bounded:
-    """A ``receive`` that counts body bytes; chunked bodies declare no length."""
+class _Reply:
+    """A ``send`` that adds the request's id and gives up on a client that does not read."""
 
-    def __init__(self, receive: Receive, limit_bytes: int, bodies: _Bodies) -> None:
+    def __init__(self, send: Send, request_id: str, stall_s: float) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._stall_s = stall_s
+        self._started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._started = True
+            MutableHeaders(scope=message)["X-Request-Id"] = self._request_id
+        try:
+            async with asyncio.timeout(self._stall_s):
+                await self._send(message)
+        except TimeoutError as error:
+            raise ClientLeft(f"the client has read nothing for {self._stall_s:g} s") from error
+
+    async def refuse(self, scope: Scope, receive: Receive, error: LimnerError) -> None:
+        """Answer with ``error``, unless a reply has begun: it can then only break off."""
+        if self._started:
+            logger.warning("%s broke off: %s", self._request_id, error)
+            return
+        await error_response(error)(scope, receive, self)
+
+
+class _Bounded:
+    """A ``receive`` that counts body bytes, for chunked bodies declare no length, and waits ``stall_s`` for more."""
+
+    def __init__(self, receive: Receive, limit_bytes: int, bodies: _Bodies, stall_s: float) -> None:
         self._receive = receive
         self._limit_bytes = limit_bytes
         self._bodies = bodies
+        self._stall_s = stall_s
+        self._complete = False
         self.seen_bytes = 0
+        self.left = False
 
     async def __call__(self) -> Message:
-        message = await self._receive()
+        message = await (self._receive() if self._complete else self._more())
         if message["type"] == "http.request":
-            size = len(message.get("body", b""))
-            self.seen_bytes += size
-            self._bodies.held_bytes += size
-            if self.seen_bytes > self._limit_bytes:
-                raise _too_large(self._limit_bytes)
-            if self._bodies.held_bytes > self._bodies.limit_bytes:
-                raise Overloaded("too many large request bodies at once; try again soon", retry_after_s=5)
+            self._count(len(message.get("body", b"")))
+            self._complete = not message.get("more_body", False)
+        else:
+            self.left = True
         return message
+
+    async def _more(self) -> Message:
+        try:
+            async with asyncio.timeout(self._stall_s):
+                return await self._receive()
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"nothing of the request's body came for {self._stall_s:g} s") from error
+
+    def _count(self, size: int) -> None:
+        self.seen_bytes += size
+        self._bodies.held_bytes += size
+        if self.seen_bytes > self._limit_bytes:
+            raise _too_large(self._limit_bytes)
+        if self._bodies.held_bytes > self._bodies.limit_bytes:
+            raise Overloaded("too many large request bodies at once; try again soon", retry_after_s=5)
 
 
 def _too_large(limit_bytes: int) -> TooLarge:

@@ -4,17 +4,19 @@ Owns what OpenAI itself defines plus the extensions every model shares (``seed``
 the body holds are the model's own parameters, which the catalogue judges.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from limner.catalogue.spec import ModelSpec, ParamSpec
+from limner.catalogue.values import SHOWN_CHARS, shown
 from limner.core import Lora, ParamValue, Size, Warning
-from limner.errors import InvalidRequest, MissingParameter
+from limner.errors import InvalidRequest, MissingParameter, TooLarge
 
 Quality = Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"]
+MAX_JSON_VALUES = 100_000
 TAKEN_WITHOUT_EFFECT: Mapping[str, tuple[object, ...]] = {
     # field -> values that ask for nothing special and so need no warning
     "quality": ("auto",),
@@ -55,52 +57,77 @@ class ImageFields(BaseModel):
             return Size.parse(self.size)
         except ValueError as error:
             raise InvalidRequest(
-                f"Invalid size format: {self.size!r}. Expected format: 'WIDTHxHEIGHT', such as '1024x1024', or 'auto'",
+                f"Invalid size format: {shown(self.size)}. Expected format: 'WIDTHxHEIGHT' like '1024x1024', or 'auto'",
                 param="size",
             ) from error
 
     def without_effect(self) -> tuple[Warning, ...]:
         """A warning for every OpenAI parameter that was given and that no model here acts on."""
         given = {name: getattr(self, name) for name in TAKEN_WITHOUT_EFFECT}
-        return tuple(
-            Warning(name, "ignored", f"{name!r} has no effect: the models of this server do not have it")
+        reasons = {
+            name: "the models of this server do not have it"
             for name, value in given.items()
             if value is not None and value not in TAKEN_WITHOUT_EFFECT[name]
-        )
+        }
+        if self.output_compression is not None and self.output_format in (None, "png"):
+            reasons["output_compression"] = "png is lossless; ask for jpeg or webp"
+        if self.stream and self.response_format == "url":
+            reasons["response_format"] = "a stream carries the pictures themselves"
+        if self.partial_images and not self.stream:
+            reasons["partial_images"] = "partial pictures come in a stream; ask for stream=true"
+        return tuple(Warning(name, "ignored", f"{name!r} has no effect: {why}") for name, why in reasons.items())
 
 
-def read_json(body: bytes) -> dict[str, Any]:
-    """A JSON object. Raises InvalidRequest."""
+def read_json(body: bytes, param: str | None = None) -> dict[str, Any]:
+    """A JSON object of at most MAX_JSON_VALUES values. Raises InvalidRequest, TooLarge.
+
+    The bound is on values because each takes far more memory than its text: a body of brackets would fill it.
+    """
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_JSON_VALUES:
+        raise TooLarge(f"the JSON has more than {MAX_JSON_VALUES} values", param=param)
+    where = "the body" if param is None else repr(param)
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"the body is not valid JSON: {error}") from error
+        raise InvalidRequest(f"{where} is not valid JSON: {error}", param=param) from error
     if not isinstance(value, dict):
-        raise InvalidRequest(f"the body must be a JSON object, not {type(value).__name__}")
+        raise InvalidRequest(f"{where} must be a JSON object, not {type(value).__name__}", param=param)
     return value
 
 
 def flatten(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Lift a literal ``extra_body`` object (or its JSON text, in a form) to the top and drop nulls.
 
-    Raises InvalidRequest for a key that stands in both places with different values.
+    Raises InvalidRequest for a key that stands in both places with different values, and for text that is no Unicode.
     """
     flat = {key: value for key, value in fields.items() if value is not None}
     nested = flat.pop("extra_body", {})
     if isinstance(nested, str):
-        nested = read_json(nested.encode())
+        nested = read_json(nested.encode("utf-8", "replace"), "extra_body")
     if not isinstance(nested, dict):
-        raise InvalidRequest(f"'extra_body' must be an object, not {nested!r}", param="extra_body")
+        raise InvalidRequest(f"'extra_body' must be an object, not {shown(nested)}", param="extra_body")
     for key, value in nested.items():
         if value is None:
             continue
         if key in flat and flat[key] != value and str(flat[key]) != str(value):
             raise InvalidRequest(
-                f"{key!r} is given twice with different values: {flat[key]!r} at the top and {value!r} in extra_body",
-                param=key,
+                f"{shown(key)} is given twice with different values: {shown(flat[key])} at the top and {shown(value)} "
+                "in extra_body",
+                param=key[:SHOWN_CHARS],
             )
         flat[key] = value
+    for key, value in flat.items():
+        _require_unicode(key, value)
     return flat
+
+
+def _require_unicode(key: str, value: object) -> None:
+    try:
+        key.encode()
+        if isinstance(value, str):
+            value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"{shown(key)} holds half a surrogate pair, which is no text", param=None) from error
 
 
 def parse(fields: Mapping[str, Any], *, from_form: bool) -> ImageFields:
@@ -159,21 +186,29 @@ def _loras(value: Any) -> tuple[Lora, ...]:
 def _lora(item: Any) -> Lora:
     allowed = "an object with 'path' (or 'name') and optionally 'scale'"
     if not isinstance(item, dict) or not set(item) <= {"name", "path", "local_path", "scale"}:
-        raise InvalidRequest(f"Invalid value for 'lora': {item!r}; allowed: {allowed}", param="lora")
+        raise InvalidRequest(f"Invalid value for 'lora': {shown(item)}; allowed: {allowed}", param="lora")
     path = item.get("path") or item.get("local_path") or item.get("name")
     scale = item.get("scale", 1.0)
     if not isinstance(path, str) or isinstance(scale, bool) or not isinstance(scale, int | float):
-        raise InvalidRequest(f"Invalid value for 'lora': {item!r}; allowed: {allowed}", param="lora")
+        raise InvalidRequest(f"Invalid value for 'lora': {shown(item)}; allowed: {allowed}", param="lora")
     return Lora(path, float(scale), item.get("name") if isinstance(item.get("name"), str) else None)
 
 
 def _explain(error: ValidationError) -> InvalidRequest:
     first = error.errors(include_url=False)[0]
-    param = ".".join(str(part) for part in _path(first["loc"]))
-    shown = repr(first.get("input"))
-    shown = shown if len(shown) <= 200 else shown[:200] + "..."
-    return InvalidRequest(f"Invalid value for {param!r}: {shown}. {first['msg']}", param=param)
+    param = str(first["loc"][0])
+    return InvalidRequest(
+        f"Invalid value for {param!r}: {shown(first.get('input'))}. {first['msg']}. Allowed: {_allowed(param)}",
+        param=param,
+    )
 
 
-def _path(loc: Iterable[int | str]) -> list[int | str]:
-    return list(loc)
+def _allowed(param: str) -> str:
+    """The field's own schema in words: its type and bounds, or its values."""
+    (schema, *_) = ImageFields.model_json_schema()["properties"][param]["anyOf"]
+    if "enum" in schema:
+        return ", ".join(schema["enum"])
+    low = schema.get("minimum", f"more than {schema['exclusiveMinimum']:g}" if "exclusiveMinimum" in schema else None)
+    high = schema.get("maximum", "2^63 - 1" if "exclusiveMaximum" in schema else None)
+    bounds = f" from {low} to {high}" if high is not None else "" if low is None else f", {low}"
+    return f"{schema.get('type', 'value')}{bounds}"

@@ -1,6 +1,7 @@
 """The OpenAI Images dialect: ``/v1/images/generations`` and ``/v1/images/edits``, JSON, multipart and streams."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,19 +13,21 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 
 from limner.api import openai_docs
-from limner.api.envelope import error_body
+from limner.api.envelope import error_body, error_response
 from limner.api.gateway import Gateway, gateway_of
-from limner.api.leaving import cancel_when_left
+from limner.api.leaving import Presence, cancel_when_left
 from limner.api.openai_fields import ImageFields, flatten, model_params, parse, read_json
 from limner.api.pictures import Source
-from limner.api.replies import as_file, event_bytes, images_body, limner_object, usage
+from limner.api.replies import Links, as_file, event_bytes, images_body, limner_object, usage
+from limner.catalogue.values import SHOWN_CHARS, shown
 from limner.core import Event, Finished, Operation, Output, Picture, Preview, Progress, Request, Warning
-from limner.errors import InvalidRequest, LimnerError, MissingParameter, UnsupportedMedia
+from limner.errors import DeadlineExceeded, InvalidRequest, LimnerError, MissingParameter, TooLarge, UnsupportedMedia
 from limner.jobs import Job
 from limner.media.mask import as_mask
 
 router = APIRouter(tags=["OpenAI Images"])
 IMAGE_FIELDS = ("image", "image[]", "images", "images[]", "url", "url[]")
+CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1")
 KEEP_ALIVE_S = 10.0
 
 
@@ -41,12 +44,16 @@ class Body:
 @router.post("/v1/images/generations", openapi_extra=openai_docs.GENERATIONS)
 async def generations(http: HttpRequest) -> Response:
     """Draw pictures from a prompt."""
-    body = Body(flatten(read_json(await http.body())))
+    kind = _media_type(http)
+    if kind not in ("application/json", ""):  # a form post needs no permission from the browser: any page could send it
+        raise UnsupportedMedia(f"the body must be application/json, not {shown(kind)}")
+    body = Body(flatten(await _json(http, gateway_of(http).settings.max_json_bytes)))
     return await _answer(http, body, Operation.GENERATE)
 
 
 @router.options("/v1/images/generations", include_in_schema=False)
-async def generations_options() -> Response:
+@router.options("/v1/images/edits", include_in_schema=False)
+async def options() -> Response:
     """Some clients probe for the API with OPTIONS and want a 2xx."""
     return Response(status_code=204, headers={"Allow": "POST, OPTIONS"})
 
@@ -63,14 +70,30 @@ async def edits(http: HttpRequest) -> Response:
         await http.close()  # the uploads' temporary files
 
 
+def _media_type(http: HttpRequest) -> str:
+    return http.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _json(http: HttpRequest, limit_bytes: int) -> dict[str, Any]:
+    """The body as an object; raises TooLarge as soon as it is longer than ``limit_bytes``."""
+    chunks = bytearray()
+    async for chunk in http.stream():
+        chunks += chunk
+        if len(chunks) > limit_bytes:
+            raise TooLarge(f"the JSON body is larger than {limit_bytes} bytes, the most that is taken here")
+    return await asyncio.to_thread(read_json, bytes(chunks)) if len(chunks) > 65_536 else read_json(bytes(chunks))
+
+
 async def _read_edit(http: HttpRequest) -> Body:
-    kind = http.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _media_type(http)
     if kind == "application/json":
-        return _from_json(flatten(read_json(await http.body())))
+        return _from_json(flatten(await _json(http, gateway_of(http).settings.max_body_bytes)))
     if kind not in ("multipart/form-data", "application/x-www-form-urlencoded"):
-        raise UnsupportedMedia(f"the body must be multipart/form-data or application/json, not {kind or 'untyped'!r}")
-    limits = gateway_of(http).form_limits
-    return _from_form(await http.form(**limits))
+        raise UnsupportedMedia(f"the body must be multipart/form-data or application/json, not {shown(kind)}")
+    charset = re.search(r"charset=\"?([^\s;\"]*)", http.headers["content-type"], re.IGNORECASE)
+    if charset is not None and charset[1].lower() not in CHARSETS:
+        raise UnsupportedMedia(f"the charset must be one of {', '.join(CHARSETS)}, not {shown(charset[1])}")
+    return _from_form(await http.form(**gateway_of(http).form_limits))
 
 
 def _from_form(form: FormData) -> Body:
@@ -79,20 +102,29 @@ def _from_form(form: FormData) -> Body:
     mask: Source | None = None
     for name, value in form.multi_items():
         if name in IMAGE_FIELDS:
-            if isinstance(value, UploadFile) or value.strip():
+            if _is_given(value):
                 images.append((name.removesuffix("[]"), value))
         elif name == "mask":
+            if not _is_given(value):
+                continue
             if mask is not None:
                 raise InvalidRequest("'mask' is given twice; one mask is taken", param="mask")
             mask = value
         elif isinstance(value, UploadFile):
-            raise InvalidRequest(f"{name!r} is a file; files are taken as image, image[] and mask", param=name)
+            raise InvalidRequest(f"{shown(name)} is a file; files are taken as image, image[] and mask")
         elif name in fields and fields[name] != value:
-            raise InvalidRequest(f"{name!r} is given twice: {fields[name]!r} and {value!r}", param=name)
+            raise InvalidRequest(
+                f"{shown(name)} is given twice: {shown(fields[name])} and {shown(value)}", param=name[:SHOWN_CHARS]
+            )
         elif value != "":
             fields[name] = value
     images.sort(key=lambda image: isinstance(image[1], str))  # files first, then URLs, each in the order given
     return Body(flatten(fields), tuple(images), mask, from_form=True)
+
+
+def _is_given(value: Source) -> bool:
+    """Whether a picture field holds anything: browsers send an unused file field as an empty part without a name."""
+    return bool(value.size or value.filename) if isinstance(value, UploadFile) else bool(value.strip())
 
 
 def _from_json(fields: dict[str, Any]) -> Body:
@@ -118,24 +150,47 @@ def _url_of(item: Any, param: str) -> str:
 
 
 async def _answer(http: HttpRequest, body: Body, operation: Operation) -> Response:
-    """Check, submit, and answer as a body or as a stream."""
+    """Check, submit, and answer as a body or as a stream; a client that leaves meanwhile ends all of it."""
     gateway = gateway_of(http)
     parsed = parse(body.fields, from_form=body.from_form)
-    with gateway.service.seat() as seat:
-        request, warnings = await _translate(gateway, parsed, body, operation)
-        job = await seat.submit(request)
-    warnings = (*warnings, *job.warnings)
-    headers = {"X-Limner-Job": job.id}
-    if parsed.stream:
-        events = _stream(http, gateway, job, warnings)
-        return StreamingResponse(
-            events, media_type="text/event-stream", headers={**headers, "Cache-Control": "no-cache"}
-        )
-    async with cancel_when_left(http, job):
-        finished = await job.result()
-        links = gateway.links(http) if parsed.response_format == "url" else None
-        content = await images_body(job, finished, warnings=warnings, media=gateway.media, links=links)
+    async with Presence(http) as client:
+        with gateway.service.seat() as seat:
+            request, warnings = await client.unless_left(_read(gateway, parsed, body, operation))
+            job = await seat.submit(request)
+        warnings = (*warnings, *job.warnings)
+        headers = {"X-Limner-Job": job.id}
+        if parsed.stream:
+            events = _stream(http, gateway, job, warnings)
+            kept = {**headers, "Cache-Control": "no-cache"}
+            return StreamingResponse(events, media_type="text/event-stream", headers=kept)
+        try:
+            links = gateway.links(http) if parsed.response_format == "url" else None
+            content = await client.unless_left(_finish(gateway, job, warnings, links))
+        except LimnerError as error:
+            return error_response(error, headers)
+        finally:
+            job.cancel()
     return Response(content, media_type="application/json", headers=headers)
+
+
+async def _read(
+    gateway: Gateway, parsed: ImageFields, body: Body, operation: Operation
+) -> tuple[Request, tuple[Warning, ...]]:
+    """As `_translate`; fetching and decoding may take as long as the job itself, and no longer."""
+    settings = gateway.settings
+    limit_s = min(parsed.timeout or settings.default_timeout_s, settings.max_timeout_s)
+    try:
+        async with asyncio.timeout(limit_s):
+            return await _translate(gateway, parsed, body, operation)
+    except TimeoutError as error:
+        raise DeadlineExceeded(
+            f"the input pictures were not read within the timeout of {limit_s:g} s", param="timeout"
+        ) from error
+
+
+async def _finish(gateway: Gateway, job: Job, warnings: Sequence[Warning], links: Links | None) -> bytes:
+    finished = await job.result()
+    return await images_body(job, finished, warnings=warnings, media=gateway.media, links=links)
 
 
 async def _translate(
@@ -146,10 +201,6 @@ async def _translate(
     model.require_ready()
     params = model_params(parsed, model.spec, from_form=body.from_form)
     warnings = list(parsed.without_effect())
-    previews = parsed.partial_images or 0
-    if previews and not parsed.stream:
-        warnings.append(Warning("partial_images", "ignored", "'partial_images' has no effect without stream=true"))
-        previews = 0
     if body.images:
         gateway.pictures.check_count(len(body.images), model.spec.max_images, model.spec.id)
     inputs = await gateway.pictures.read_all(body.images)
@@ -164,7 +215,7 @@ async def _translate(
         seed=parsed.seed,
         output=_output(parsed),
         params=params,
-        previews=previews,
+        previews=(parsed.partial_images or 0) if parsed.stream else 0,
         timeout_s=gateway.settings.default_timeout_s if parsed.timeout is None else parsed.timeout,
     )
     return _keep_background(request, warnings)
@@ -194,25 +245,28 @@ def _keep_background(request: Request, warnings: list[Warning]) -> tuple[Request
 
 async def _stream(http: HttpRequest, gateway: Gateway, job: Job, warnings: Sequence[Warning]) -> AsyncIterator[bytes]:
     """Server-sent events: partial pictures as they come, one ``completed`` a picture; an error is the last event."""
-    async with cancel_when_left(http, job):
-        try:
-            async for event in _with_keep_alive(job.events()):
-                match event:
-                    case None:
-                        yield b": keep-alive\n\n"
-                    case Progress(step, total):
-                        yield b": progress %d/%d\n\n" % (step, total)  # a comment: SDKs skip it, terminals show it
-                    case Preview():
-                        file = await as_file(gateway.media, event.picture, job.request.output)
-                        index = {"partial_image_index": event.preview_index, "image_index": event.image_index}
-                        yield event_bytes("partial_image", job, file, index)
-                    case Finished():
-                        async for chunk in _completed(gateway, job, event, warnings):
-                            yield chunk
-                    case _:
-                        pass
-        except LimnerError as error:
-            yield b"event: error\ndata: " + orjson.dumps({"type": "error", **error_body(error)}) + b"\n\n"
+    watcher = asyncio.create_task(cancel_when_left(http, job))
+    try:
+        async for event in _with_keep_alive(job.events()):
+            match event:
+                case None:
+                    yield b": keep-alive\n\n"
+                case Progress(step, total):
+                    yield b": progress %d/%d\n\n" % (step, total)  # a comment: SDKs skip it, terminals show it
+                case Preview():
+                    file = await as_file(gateway.media, event.picture, job.request.output)
+                    index = {"partial_image_index": event.preview_index, "image_index": event.image_index}
+                    yield event_bytes("partial_image", job, file, index)
+                case Finished():
+                    async for chunk in _completed(gateway, job, event, warnings):
+                        yield chunk
+                case _:
+                    pass
+    except LimnerError as error:
+        yield b"event: error\ndata: " + orjson.dumps({"type": "error", **error_body(error)}) + b"\n\n"
+    finally:
+        watcher.cancel()
+        job.cancel()
 
 
 async def _completed(

@@ -5,6 +5,7 @@ the body as bytes and never pass through a JSON encoder.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +13,17 @@ from typing import Any, Literal
 
 import orjson
 import pybase64
+from obstore.exceptions import BaseError
 
 from limner.blobs import Blobs
 from limner.catalogue import effective
 from limner.core import EncodedPicture, Finished, Operation, Output, Picture, Request, Size, Warning
+from limner.errors import InternalError
 from limner.jobs import Job
 from limner.media.encode import media_type
 from limner.media.threads import MediaThreads
 
+logger = logging.getLogger(__name__)
 PATCH_PX = 32  # one image token of ``usage`` stands for a patch of 32 x 32 pixels
 TEXT_TOKEN_BYTES = 4  # and one text token for 4 bytes of UTF-8
 
@@ -34,7 +38,11 @@ class Links:
 
     async def store(self, data: bytes, kind: str) -> str:
         """Keep ``data`` and return its absolute, expiring URL."""
-        key = await self.blobs.put(data, kind)
+        try:
+            key = await self.blobs.put(data, kind)
+        except (OSError, BaseError) as error:
+            logger.error("a picture could not be stored: %s", error)
+            raise InternalError("the picture could not be stored; ask for response_format b64_json") from error
         query = self.blobs.sign(key, time.time() + self.lifetime_s)
         return f"{self.base_url.rstrip('/')}/files/{key}?{query}"
 
@@ -69,9 +77,21 @@ def limner_object(job: Job, finished: Finished, warnings: Sequence[Warning]) -> 
         "reason": None,
         "model": job.spec.id,
         "model_revision": finished.model_revision,
-        "effective": effective(job.request, job.spec),
-        "warnings": [{"param": w.param, "code": w.code, "message": w.message} for w in warnings],
+        "effective": {**effective(job.request, job.spec), **_asked(job.request)},
+        "warnings": [{"param": w.param, "code": w.code, "message": w.message} for w in (*warnings, *finished.warnings)],
         "timings_s": {name: round(value, 6) for name, value in finished.timings_s.items()},
+    }
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    """How the reply was made, beside what the catalogue says of the drawing."""
+    output = request.output
+    return {
+        "n": request.n,
+        "output_format": output.format,
+        "output_compression": output.compression,
+        "partial_images": request.previews,
+        "timeout": request.timeout_s,
     }
 
 

@@ -1,53 +1,157 @@
-"""Running the app under uvicorn."""
+"""Running the app under uvicorn.
 
+Owns what happens around it, in this order: the data directory and the address are claimed before anything heavy, the
+port is announced, and the server leaves when told to or when it has no model to serve with.
+"""
+
+import asyncio
+import errno
 import logging
 import socket
+import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from limner.api.app import create_app
+from limner.api.gateway import Gateway
 from limner.config import Settings
+from limner.errors import InvalidRequest, LimnerError, NotReady
+from limner.memory import limit_arenas
 from limner.runtime import find_models, open_service
 
-GRACE_S = 30  # how long running exchanges may go on after SIGTERM
+BACKLOG = 2048
+# A host may stand for addresses that this machine lacks, as localhost does where there is no IPv6.
+NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 class _Server(uvicorn.Server):
-    """Tells its port once it listens: the one that was asked for, or the one that the system chose for 0."""
+    """Tells its port once it listens, refuses new jobs once it is told to leave, and leaves if no model loads:
+    ``failure`` is then the first one's."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[int], None]) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, announce: Callable[[int], None]) -> None:
         super().__init__(config)
+        self.failure: LimnerError | None = None
+        self._app = app
         self._announce = announce
+        self._watch: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started:
-            self._announce(self.servers[0].sockets[0].getsockname()[1])
+        self._announce(self.servers[0].sockets[0].getsockname()[1])
+        self._watch = asyncio.create_task(self._leave_without_models())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        assert self._watch is not None, "only a server that has started is shut down"
+        self._watch.cancel()
+        self._gateway.service.stop_accepting()
+        await super().shutdown(sockets)
+
+    @property
+    def _gateway(self) -> Gateway:
+        gateway = self._app.state.gateway
+        assert isinstance(gateway, Gateway)
+        return gateway
+
+    async def _leave_without_models(self) -> None:
+        service = self._gateway.service
+        try:
+            await service.ready()
+        except LimnerError as error:
+            if all(model.error is not None for model in service.roster):
+                self.failure = error
+                self.should_exit = True
 
 
 def serve(settings: Settings, announce: Callable[[int], None]) -> int:
     """Serve until SIGINT or SIGTERM; returns the process's exit code (0, or 3 when it could not start).
 
-    ``announce`` is told the port once the server listens; models may still be loading then. Raises LimnerError, before
-    that, when a model that was named does not exist.
+    ``announce`` is told the port once the server listens; models may still be loading then. Raises InvalidRequest for a
+    data directory that cannot be written or a model that does not exist, NotReady for an address that cannot be
+    listened on, or when not one model could be loaded.
     """
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    specs = find_models(settings)
-    app = create_app(settings, lambda chosen: open_service(chosen, specs))
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        log_level=settings.log_level,
-        access_log=settings.log_level == "debug",
-        timeout_graceful_shutdown=GRACE_S,
-        server_header=False,
-    )
-    server = _Server(config, announce)
+    limit_arenas()
+    make_writable(settings.data)
+    with ExitStack() as closing:
+        sockets = [closing.enter_context(listener) for listener in listen(settings.host, settings.port)]
+        specs = find_models(settings)
+        app = create_app(settings, lambda chosen: open_service(chosen, specs))
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            log_level=settings.log_level,
+            access_log=settings.log_level == "debug",
+            timeout_graceful_shutdown=settings.drain_s,
+            server_header=False,
+        )
+        server = _Server(config, app, announce)
+        try:
+            server.run(sockets)
+        except SystemExit:  # uvicorn leaves so when the app does not start, and has logged why
+            return 3
+    if server.failure is not None:
+        raise NotReady(f"no model could be loaded: {server.failure.message}")
+    return 0
+
+
+def make_writable(directory: Path) -> None:
+    """Create ``directory`` if it is missing. Raises InvalidRequest when that, or writing there, is not possible."""
     try:
-        server.run()
-    except SystemExit:  # uvicorn leaves with status 1 when the address cannot be bound, and has logged why
-        return 3
-    return 0 if server.started else 3
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+        raise InvalidRequest(
+            f"cannot write to the data directory {str(directory)!r}: {reason}", param="data"
+        ) from error
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets on every address of ``host``, on one port: with 0 on one that the system chooses.
+
+    Raises NotReady naming the address and the reason.
+    """
+    try:
+        return _listeners(host, port)
+    except (OSError, UnicodeError) as error:
+        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        reason = error.strerror if isinstance(error, OSError) else "this is no host name"
+        raise NotReady(f"cannot listen on {shown}: {reason}") from error
+
+
+def _listeners(host: str, port: int) -> list[socket.socket]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    absent: OSError | None = None
+    with ExitStack() as closing:
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            chosen = sockets[0].getsockname()[1] if sockets else port
+            try:
+                sockets.append(closing.enter_context(_listener(family, (address[0], chosen, *address[2:]))))
+            except OSError as error:
+                if error.errno not in NOT_HERE:
+                    raise
+                absent = error
+        if absent is not None and not sockets:
+            raise absent
+        closing.pop_all()
+    return sockets
+
+
+def _listener(family: int, address: tuple[object, ...]) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -3,6 +3,7 @@
 Owns what ``/v1/models``, replies and forms show; decides nothing.
 """
 
+import math
 from typing import TypeAlias
 
 from limner.catalogue.spec import ModelSpec, ParamSpec, SizeRules
@@ -83,4 +84,6 @@ def _sizes(rules: SizeRules) -> dict[str, Json]:
         "max_pixels": rules.max_pixels,
         "edit_pixels": rules.edit_pixels,
         "choices": [str(size) for size in rules.choices],
+        "min_input_side": rules.min_input_px,
+        "max_input_ratio": _whole(rules.max_input_ratio) if math.isfinite(rules.max_input_ratio) else None,
     }

@@ -3,12 +3,14 @@
 Owns Markdown only. A test holds the page in the repository against `render`.
 """
 
+import math
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from limner.catalogue.index import Catalogue
-from limner.catalogue.spec import ModelSpec, ParamSpec
+from limner.catalogue.parameters import condition_of
+from limner.catalogue.spec import ModelSpec, ParamSpec, SizeRules
 from limner.catalogue.values import allowed
 from limner.core import Operation
 
@@ -57,7 +59,7 @@ def _model(spec: ModelSpec) -> str:
         f"`{spec.id}`" + (f", also {aliases}" if aliases else "") + "\n",
         *(f"{note}\n" for note in spec.notes),
         f"Sides are multiples of {rules.multiple}, from {rules.min_side_px} to {rules.max_side_px}, together at most "
-        f"{rules.max_pixels:,} pixels. Up to {spec.max_n} pictures a request. {_pipelines(spec)}\n",
+        f"{rules.max_pixels:,} pixels.{_inputs(rules)} Up to {spec.max_n} pictures a request. {_pipelines(spec)}\n",
         _table(("parameter", "allowed", "default", ""), (_row(param) for param in spec.params.values())),
     ]
     return "\n".join(lines)
@@ -79,11 +81,26 @@ def _remarks(param: ParamSpec) -> str:
         f"Only for {places}." if places else None,
         f"Always {param.forced}." if param.forced is not None else None,
         f"Without effect: {param.ignored}." if param.ignored else None,
-        f"Without effect when {param.ignored_when} is given." if param.ignored_when else None,
+        _ignored_when(param.ignored_when) if param.ignored_when else None,
         f"When set: {param.caution}." if param.caution else None,
         "Required." if param.required else None,
     )
     return " ".join(remark for remark in remarks if remark)
+
+
+def _ignored_when(condition: str) -> str:
+    given = "" if condition_of(condition) else " is given"
+    return f"Without effect when {condition}{given}."
+
+
+def _inputs(rules: SizeRules) -> str:
+    """What the model demands of pictures that it looks at, if it demands anything."""
+    wishes = []
+    if rules.min_input_px > 1:
+        wishes.append(f"no side below {rules.min_input_px} pixels")
+    if math.isfinite(rules.max_input_ratio):
+        wishes.append(f"no side over {rules.max_input_ratio:g} times the other")
+    return f" Input pictures: {', '.join(wishes)}." if wishes else ""
 
 
 def _pipelines(spec: ModelSpec) -> str:

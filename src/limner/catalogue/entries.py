@@ -3,6 +3,7 @@
 Owns validation of one file's content; merging files and building specs is `load`.
 """
 
+import math
 from datetime import UTC, date, datetime
 from typing import Annotated
 
@@ -67,6 +68,8 @@ class SizeEntry(Entry):
     max_pixels: int = Field(ge=1)
     choices: tuple[SizeText, ...] = ()
     edit_pixels: int = Field(1024 * 1024, ge=1)
+    min_input_px: int = Field(1, ge=1)
+    max_input_ratio: float = Field(math.inf, ge=1)
 
     def rules(self) -> SizeRules:
         """As the immutable value the rest of the server sees."""

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from limner.catalogue.entries import FileEntry, ModelEntry
-from limner.catalogue.parameters import PRESENCE
+from limner.catalogue.parameters import PRESENCE, condition_of
 from limner.catalogue.sizing import CHOSEN_MULTIPLE, problem, snap
 from limner.catalogue.spec import ModelSpec, ParamSpec, Route, SizeRules
 from limner.catalogue.values import checked
@@ -158,6 +158,16 @@ def _check_param(where: str, param: ParamSpec, spec: ModelSpec) -> None:
             raise CatalogueError(f"{where}: {error}") from error
     if (param.type == "enum") != bool(param.choices):
         raise CatalogueError(f"{where}.choices: an enum needs choices, other types take none")
+    _check_ignored_when(where, param, spec)
+
+
+def _check_ignored_when(where: str, param: ParamSpec, spec: ModelSpec) -> None:
+    condition = condition_of(param.ignored_when or "")
+    if condition is not None:
+        other = spec.params.get(condition[0])
+        if other is None or other.type not in ("integer", "number"):
+            raise CatalogueError(f"{where}.ignored_when: the model has no number {condition[0]!r}")
+        return
     other = spec.params.get(param.ignored_when or "")
     if param.ignored_when and param.ignored_when not in PRESENCE and (other is None or other.default is not None):
         allowed = f"{', '.join(PRESENCE)} or a parameter without default"

@@ -3,6 +3,7 @@
 Owns the rules that need the whole request; one value's type and range is `values`.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
@@ -21,6 +22,14 @@ PRESENCE: Mapping[str, Callable[[Request], bool]] = {
 }
 """Request fields that ``ignored_when`` may name, and when they count as given."""
 
+_AT_MOST = re.compile(r"(\w+) <= (\d+(?:\.\d+)?)")
+
+
+def condition_of(ignored_when: str) -> tuple[str, float] | None:
+    """``"guidance_scale <= 1"`` as its parameter and bound; None for a name, whose presence is the condition."""
+    match = _AT_MOST.fullmatch(ignored_when)
+    return (match[1], float(match[2])) if match else None
+
 
 def settle_params(
     request: Request, spec: ModelSpec, unknown: Literal["refuse", "warn"]
@@ -34,7 +43,7 @@ def settle_params(
     values: dict[str, ParamValue] = {}
     for param in _applicable(spec, request.operation):
         asked = None if param.name not in given else checked(param, given[param.name])
-        value, warning = _settle(param, asked, request)
+        value, warning = _settle(param, asked, request, spec)
         if value is not None:
             values[param.name] = value
         if warning is not None:
@@ -49,7 +58,7 @@ def without_ignored_fields(request: Request, spec: ModelSpec) -> tuple[Request, 
     for name in REQUEST_FIELDS:
         param = spec.params.get(name)
         asked = request.n != 1 if name == "n" else getattr(request, name) is not None
-        reason = None if param is None or not asked else _ignored(param, request)
+        reason = None if param is None or not asked else _ignored(param, request, spec)
         if reason is not None:
             warnings.append(Warning(name, "ignored", f"{name!r} has no effect: {reason}"))
             request = _reset(request, name)
@@ -70,8 +79,10 @@ def _applicable(spec: ModelSpec, operation: Operation) -> Iterable[ParamSpec]:
     return (p for p in spec.params.values() if p.applies_to(operation) and p.name not in REQUEST_FIELDS)
 
 
-def _settle(param: ParamSpec, asked: ParamValue, request: Request) -> tuple[ParamValue, Warning | None]:
-    reason = _ignored(param, request)
+def _settle(
+    param: ParamSpec, asked: ParamValue, request: Request, spec: ModelSpec
+) -> tuple[ParamValue, Warning | None]:
+    reason = _ignored(param, request, spec)
     if reason is not None:
         message = f"{param.name!r} has no effect: {reason}"
         return None, None if asked is None else Warning(param.name, "ignored", message)
@@ -87,18 +98,34 @@ def _settle(param: ParamSpec, asked: ParamValue, request: Request) -> tuple[Para
     return (default if asked is None else asked), None
 
 
-def _ignored(param: ParamSpec, request: Request) -> str | None:
+def _ignored(param: ParamSpec, request: Request, spec: ModelSpec) -> str | None:
     """Why ``param`` has no effect in ``request``, or None."""
     if param.ignored:
         return param.ignored
     if param.ignored_when is None:
         return None
+    condition = condition_of(param.ignored_when)
+    if condition is not None:
+        name, bound = condition
+        number = _number(spec.params.get(name), request)
+        weak = number is not None and number <= bound
+        return f"it needs {name!r} above {bound:g}, which is {number:g}" if weak else None
     return f"it is not used when {param.ignored_when!r} is given" if _given(request, param.ignored_when) else None
 
 
 def _given(request: Request, name: str) -> bool:
     field = PRESENCE.get(name)
     return request.params.get(name) is not None if field is None else field(request)
+
+
+def _number(param: ParamSpec | None, request: Request) -> float | None:
+    """The number that ``param`` will have; None where the pipeline decides or where it is going to be refused."""
+    if param is None or not param.applies_to(request.operation):
+        return None
+    asked = request.params.get(param.name)
+    value = param.default_for(request.operation) if asked is None else asked
+    value = value if param.forced is None else param.forced
+    return float(value) if isinstance(value, int | float) and abs(value) < 1e9 else None
 
 
 def _unknown(
@@ -118,9 +145,9 @@ def _unknown_error(name: str, operation: Operation, spec: ModelSpec, known: list
     elsewhere = spec.params.get(name)
     if elsewhere is not None and elsewhere.operations:
         places = ", ".join(op.value for op in Operation if op in elsewhere.operations)
-        reason = f"{name!r} applies to {places}, not to {operation.value}"
+        reason = f"{shown(name)} applies to {places}, not to {operation.value}"
     else:
-        reason = f"Unknown parameter {name!r} for {spec.id}"
+        reason = f"Unknown parameter {shown(name)} for {spec.id}"
     return UnknownParameter(f"{reason}. Allowed: {', '.join(known) or 'none'}", param=name)
 
 

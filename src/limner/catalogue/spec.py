@@ -3,6 +3,7 @@
 Owns the shapes only; reading the files is `load`, applying the rules is `resolve`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -18,8 +19,9 @@ class ParamSpec:
 
     ``minimum`` and ``maximum`` are inclusive; for strings they bound the length. ``forced`` is the value that is used
     whatever was asked; ``ignored`` says why the parameter is taken and has no effect; both answer with a warning.
-    ``ignored_when`` names a request field or parameter whose presence makes this one ineffective. ``operations``
-    limits the parameter to those operations (empty = all), ``defaults`` holds defaults that differ by operation.
+    ``ignored_when`` names a request field or parameter whose presence makes this one ineffective, or says below which
+    value another one does: ``"guidance_scale <= 1"``. ``operations`` limits the parameter to those operations (empty =
+    all), ``defaults`` holds defaults that differ by operation.
     ``argument`` is the pipeline argument it becomes; ``encoded`` means that the argument takes the text's embedding,
     made by the pipeline's own text encoder. ``caution`` is what a caller is told who sets it to another value than
     the default. A parameter named ``n``, ``size`` or ``seed`` adds ``ignored`` or ``ignored_when`` to that field of the
@@ -57,7 +59,8 @@ class ParamSpec:
 class SizeRules:
     """Which sizes a model draws. Sides are multiples of ``multiple``; sizes asked for are snapped to it with a
     warning. ``choices`` non-empty means only those. ``edit_pixels`` is the area that an edit without a size gets, at
-    the first input's aspect ratio. ``min_side_px`` and ``max_side_px`` are multiples too."""
+    the first input's aspect ratio. ``min_side_px`` and ``max_side_px`` are multiples too. ``min_input_px`` is the
+    shortest side of a picture that the model looks at, ``max_input_ratio`` its longest side over its shortest."""
 
     default: Size
     multiple: int
@@ -66,6 +69,8 @@ class SizeRules:
     max_pixels: int
     choices: tuple[Size, ...] = ()
     edit_pixels: int = 1024 * 1024
+    min_input_px: int = 1
+    max_input_ratio: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

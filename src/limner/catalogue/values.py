@@ -4,6 +4,7 @@ Owns types, ranges, steps and choices. Knows no request and no model; nothing is
 """
 
 import math
+import reprlib
 
 from limner.catalogue.spec import ParamSpec
 from limner.core import Lora, ParamValue
@@ -13,6 +14,10 @@ MAX_LORAS = 4
 MAX_LORA_PATH_CHARS = 1024
 SHOWN_CHARS = 100
 STEP_TOLERANCE = 1e-6  # relative to the step: 0.1 + 0.2 still counts as 0.3
+
+_SHORT = reprlib.Repr()  # unlike repr() it neither recurses without end nor writes out what is cut away again
+_SHORT.maxlevel = 4
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = SHOWN_CHARS + 10  # beyond what is shown, so that the end is cut
 
 
 def checked(param: ParamSpec, value: object) -> ParamValue:
@@ -61,9 +66,9 @@ def allowed(param: ParamSpec) -> str:
 
 
 def shown(value: object) -> str:
-    """``value`` for an error message, shortened."""
+    """``value`` for an error message: on one line, of bounded length and depth, whatever it is."""
     try:
-        text = repr(value)
+        text = _SHORT.repr(value)
     except ValueError:  # an int with more digits than Python prints
         return "a number with too many digits"
     return text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "..."

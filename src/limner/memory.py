@@ -1,0 +1,39 @@
+"""Keeping the C library from hoarding memory: fewer arenas, and giving back what is free.
+
+Owns the two calls into glibc that Python has no names for; elsewhere they do nothing. Knows nothing of who uses them.
+"""
+
+import ctypes
+import os
+from collections.abc import Callable
+from typing import cast
+
+M_ARENA_MAX = -8  # malloc.h
+ARENAS = 4  # glibc's default is eight a core, each of which keeps the most that its threads ever needed
+
+
+def limit_arenas() -> bool:
+    """Let all threads share a few malloc arenas, unless the operator has chosen (MALLOC_ARENA_MAX); whether it was
+    done. To be called before threads start."""
+    mallopt = _c_function("mallopt", ctypes.c_int, ctypes.c_int)
+    if mallopt is None or "MALLOC_ARENA_MAX" in os.environ:
+        return False
+    return mallopt(M_ARENA_MAX, ARENAS) == 1
+
+
+def release_free_memory() -> bool:
+    """Give the allocator's free pages back to the system; whether there was a way to ask for it. Takes milliseconds."""
+    trim = _c_function("malloc_trim", ctypes.c_size_t)
+    if trim is None:
+        return False
+    trim(0)
+    return True
+
+
+def _c_function(name: str, *argument_types: type) -> Callable[..., int] | None:
+    try:
+        function = getattr(ctypes.CDLL(None), name)
+    except (OSError, TypeError, AttributeError):  # no C library to open by no name, or one that is not glibc
+        return None
+    function.argtypes = argument_types
+    return cast(Callable[..., int], function)
