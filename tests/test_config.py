@@ -107,5 +107,5 @@ def test_client_variables_are_not_settings(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_settings_are_frozen_and_described() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        load_settings().port = 1  # type: ignore[misc]
+        load_settings().port = 1
     assert all(field.description for field in Settings.model_fields.values())

@@ -43,6 +43,8 @@ SMALL: Grid = (4, 4)
 MAIN: Grid = (8, 8)
 EMPTY_CAPTIONS = 0.1
 TOKENS_PER_BATCH = 4900
+LONGEST_STEP_MINUTES = 0.25
+"""What a step may count for at most, so that a machine put to sleep does not use up the budget."""
 POOL = 6
 """Batches drawn at once and sorted by caption length, so that little is padded."""
 
@@ -257,7 +259,7 @@ def train(
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     recent: dict[str, deque[float]] = {}
-    before, started, saved, first = done.minutes, time.monotonic(), time.monotonic(), done.step
+    last, saved, first = time.monotonic(), time.monotonic(), done.step
     stop = False
     while done.minutes < plan.minutes and not stop:
         progress = done.minutes / plan.minutes
@@ -269,7 +271,9 @@ def train(
         recent.setdefault(task, deque(maxlen=60)).append(loss)
         done.seen[task] = done.seen.get(task, 0) + len(batch.texts) * team.size
         done.step += 1
-        done.minutes, stop = team.agree(before + (time.monotonic() - started) / 60, bool(stopped))
+        now = time.monotonic()
+        done.minutes, stop = team.agree(done.minutes + min((now - last) / 60, LONGEST_STEP_MINUTES), bool(stopped))
+        last = now
         if done.step % 50 == 0:
             cache.refresh()
         if done.step % 50 == 0 and team.rank == 0:

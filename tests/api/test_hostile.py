@@ -178,7 +178,7 @@ async def test_a_cancelled_exchange_is_a_503() -> None:
         sent.append(message)
 
     task: asyncio.Task[None] = asyncio.create_task(
-        Exchange(app, max_body_bytes=9, max_bodies_bytes=9)(scope(URL), asyncio.Queue().get, keep)  # type: ignore[arg-type]
+        Exchange(app, max_body_bytes=9, max_bodies_bytes=9)(scope(URL), asyncio.Queue().get, keep)
     )
     await asyncio.sleep(0.01)
     task.cancel()

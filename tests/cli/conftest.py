@@ -57,7 +57,7 @@ def here(backend: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
     """Commands without a server draw on this backend."""
     from limner import runtime
 
-    monkeypatch.setattr(runtime, "open_service", opener(backend))
+    monkeypatch.setattr(runtime, "open_service", lambda settings, specs: opener(backend)(settings))
     return backend
 
 

@@ -8,15 +8,19 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import httpx2
 import pytest
 from PIL import Image
 
-from limner import errors
+from limner import errors, runtime
+from limner.catalogue import ModelSpec
 from limner.cli.exits import ExitCode
 from limner.cli.progress import watching
+from limner.config import Settings
 from limner.core import Operation, Progress, Queued, Size
 from tests.cli.conftest import Run
 from tests.fakes import FakeBackend
@@ -152,7 +156,11 @@ def test_a_file_that_is_no_picture_is_refused(run: Run, where: list[str], tmp_pa
     [
         (["--size", "big"], "'big'"),
         (["--steps", 100_000], "num_inference_steps"),
-        (["-n", 50], "n"),
+        (["-n", 11], "less than or equal to 10"),
+        (["--steps", 201], "num_inference_steps"),
+        (["--seed", 2**63], "seed"),
+        (["--seed", 2**63 - 1, "-n", 2], "seed"),
+        (["--strength", 0.5], "strength"),
     ],
 )
 def test_what_cannot_be_drawn_names_the_value(run: Run, where: list[str], options: list[object], said: str) -> None:
@@ -160,6 +168,24 @@ def test_what_cannot_be_drawn_names_the_value(run: Run, where: list[str], option
     assert (ran.code, ran.out) == (ExitCode.INVALID, "")
     assert said in ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_what_cannot_be_drawn_is_told_before_the_model_is_loaded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_service(settings: Settings, specs: Sequence[ModelSpec]) -> NoReturn:
+        raise AssertionError("the model would have been loaded")
+
+    monkeypatch.setattr(runtime, "open_service", open_service)
+    ran = run("generate", "x", "--steps", 201)
+    assert (ran.code, ran.err.count("\n")) == (ExitCode.INVALID, 1)
+    assert "num_inference_steps" in ran.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+@pytest.mark.parametrize("options", [["-o", "/dev/full"], ["-o", "full.png"]])
+def test_a_full_disk_is_told_with_the_name(run: Run, where: list[str], tmp_path: Path, options: list[str]) -> None:
+    (tmp_path / "full.png").symlink_to("/dev/full")
+    ran = run("generate", "x", "-q", *options, *where)
+    assert (ran.code, ran.out, ran.err) == (ExitCode.FAILED, "", f"limner: {options[1]!r}: No space left on device\n")
 
 
 def test_an_unknown_model_is_named(run: Run, live: str) -> None:
@@ -233,7 +259,7 @@ from limner import cli, runtime
 from tests.fakes import FakeBackend, opener
 
 @contextlib.asynccontextmanager
-async def open_service(settings):
+async def open_service(settings, specs):
     loading = asyncio.create_task(asyncio.to_thread(time.sleep, 60))
     async with opener(FakeBackend(), loading=True)(settings) as service:
         print("loading", flush=True)

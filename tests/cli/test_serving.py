@@ -1,13 +1,18 @@
 """limner serve: settings from everywhere, a greeting whose command works when pasted, and how a server ends."""
 
+import json
+import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
@@ -18,7 +23,7 @@ from limner.catalogue import ModelSpec
 from limner.cli.exits import ExitCode
 from limner.cli.serving import greeting, is_loopback, url_of
 from limner.config import Settings, load_settings
-from limner.errors import LimnerError, NotReady
+from limner.errors import InvalidRequest, LimnerError, NotReady
 from limner.service import Service
 from tests.cli.conftest import Run
 from tests.fakes import FakeBackend, opener
@@ -95,7 +100,10 @@ def test_the_greetings_command_draws_a_picture(live: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
 def test_a_server_that_others_can_reach_says_so(run: Run, served: list[Settings], host: str) -> None:
-    assert f"limner: warning: there are no API keys yet: everybody who can reach {host}" in run("serve", "--host", host).err
+    assert (
+        f"limner: warning: there are no API keys yet: everybody who can reach {host}"
+        in run("serve", "--host", host).err
+    )
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
@@ -115,7 +123,12 @@ def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("data", "reason"),
-    [("file", "it is a file"), ("file/data", "Not a directory"), ("/proc", "No such file"), ("/proc/data", "No such file")],
+    [
+        ("file", "it is a file"),
+        ("file/data", "Not a directory"),
+        ("/proc", "No such file"),
+        ("/proc/data", "No such file"),
+    ],
 )
 def test_data_that_cannot_be_written_stops_the_start(
     run: Run, no_models: None, tmp_path: Path, data: str, reason: str
@@ -173,28 +186,129 @@ def test_ipv6_is_listened_on() -> None:
         pass
 
 
-def failing(*errors: LimnerError) -> Callable[..., AbstractAsyncContextManager[Service]]:
-    """An ``open_service`` for as many models, each of which fails so, or is ready where there is None."""
-    raise NotImplementedError
+def opener_of(
+    *failures: LimnerError | None, backend: FakeBackend | None = None
+) -> Callable[..., AbstractAsyncContextManager[Service]]:
+    """An ``open_service`` with one model each: it could not be loaded for this reason, or is ready where None."""
+
+    @asynccontextmanager
+    async def open_service(settings: Settings, specs: Sequence[ModelSpec]) -> AsyncIterator[Service]:
+        names = ("sketch", "qwen-image")[: len(failures)]
+        async with opener(backend or FakeBackend(), *names)(settings) as service:
+            for model, failure in zip(service.roster, failures, strict=True):
+                if failure is not None:
+                    model.failed(failure)
+            yield service
+
+    return open_service
 
 
-def test_a_server_without_one_model_leaves(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LIMNER_DEVICE", "mps")
+def test_a_server_without_one_usable_model_leaves(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "open_service", opener_of(InvalidRequest("no such device"), InvalidRequest("broken")))
     ran = run("serve", "--port", 0)
-    last = ran.err.splitlines()[-1]
-    assert (ran.code, last.startswith("limner: no model could be loaded: device 'mps' is not available")) == (3, True)
+    assert ran.code == ExitCode.UNREACHABLE
+    assert ran.err.splitlines()[-1] == "limner: no model could be loaded: no such device"
+    assert "Traceback" not in ran.err
 
 
-SERVES_SLOWLY = """
+SERVER = """
 import sys
 from limner import cli
 from limner.api import serve
-from tests.fakes import FakeBackend, opener
+from limner.errors import InvalidRequest
+from tests.cli.test_serving import opener_of
+from tests.fakes import FakeBackend
 
-backend = FakeBackend(delay_s=float(sys.argv[1]))
 serve.find_models = lambda settings: ()
-serve.open_service = lambda settings, specs: opener(backend)(settings)
-sys.exit(cli.main(["serve", "--port", "0", *sys.argv[2:]]))
+serve.open_service = opener_of(None, InvalidRequest("broken"), backend=FakeBackend(delay_s=float(sys.argv[1])))
+sys.exit(cli.main(["serve", "--port", "0"]))
 """
+
+
+@dataclass(frozen=True)
+class Process:
+    """A server in a process of its own, which signals can be sent to."""
+
+    popen: subprocess.Popen[str]
+    port: int
+
+    def leave(self) -> str:
+        """Send SIGTERM; what it has logged when it has left."""
+        self.popen.send_signal(signal.SIGTERM)
+        return self.popen.communicate(timeout=30)[1]
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Process]]:
+    """Starts a server whose steps take ``step_s``, with settings."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start_server(*, step_s: float, **settings: object) -> Process:
+        environment = {f"LIMNER_{name.upper()}": str(value) for name, value in settings.items()}
+        popen = subprocess.Popen(
+            [sys.executable, "-c", SERVER, str(step_s)],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "LIMNER_DATA": str(tmp_path / "data"), **environment},
+        )
+        started.append(popen)
+        assert popen.stderr is not None
+        for line in popen.stderr:
+            if found := re.search(r"http://127\.0\.0\.1:(\d+) serves", line):
+                return Process(popen, int(found[1]))
+        raise AssertionError("the server did not start")
+
+    yield start_server
+    for popen in started:
+        popen.kill()
+        popen.communicate()
+
+
+def ask(port: int, *, steps: int, half: bool = False) -> socket.socket:
+    """A connection over which a picture was asked for; with ``half`` all but the body's last byte was sent."""
+    body = json.dumps({"prompt": "x", "num_inference_steps": steps}).encode()
+    head = f"POST /v1/images/generations HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+    connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+    request = f"{head}Content-Type: application/json\r\n\r\n".encode() + body
+    connection.sendall(request[:-1] if half else request)
+    return connection
+
+
+def answer(connection: socket.socket) -> tuple[int, str]:
+    """Status and body of the reply."""
+    with connection, HTTPResponse(connection) as response:
+        response.begin()
+        return response.status, response.read().decode()
+
+
+def test_told_to_leave_a_server_ends_its_work_and_takes_no_more(start: Callable[..., Process]) -> None:
+    server = start(step_s=0.1)
+    running, coming = ask(server.port, steps=10), ask(server.port, steps=1, half=True)
+    time.sleep(0.5)
+    server.popen.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    coming.sendall(b"}")
+    status, body = answer(coming)
+    assert (status, "shutting down" in body) == (503, True)
+    assert answer(running)[0] == 200
+    assert "Traceback" not in server.leave()
+
+
+@pytest.mark.parametrize("drain_s", [0, 1])
+def test_work_that_outlasts_the_drain_is_ended(start: Callable[..., Process], drain_s: int) -> None:
+    server = start(step_s=0.1, drain_s=drain_s)
+    running = ask(server.port, steps=50)
+    time.sleep(0.5)
+    told_s = time.monotonic()
+    log = server.leave()
+    assert time.monotonic() - told_s < drain_s + 3
+    status, body = answer(running)
+    assert (status, "shutting down" in body) == (503, True)
+    assert "Traceback" not in log
+
+
+def test_one_usable_model_is_enough(start: Callable[..., Process]) -> None:
+    server = start(step_s=0)  # its second model has failed
+    time.sleep(0.5)
+    assert answer(ask(server.port, steps=1))[0] == 200

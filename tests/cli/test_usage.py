@@ -29,10 +29,13 @@ def test_without_a_command_the_help_goes_to_stderr(run: Run) -> None:
     assert ran.err == run("--help").out
 
 
-def test_a_file_that_cannot_be_written_is_named(run: Run, here: FakeBackend) -> None:
-    ran = run("generate", "x", "-o", "/proc/x.png", "-q")
-    assert (ran.code, ran.out) == (ExitCode.FAILED, "")
-    assert ran.err == "limner: '/proc/x.png': No such file or directory\n"
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_file_that_cannot_be_written_is_named_before_drawing(run: Run, here: FakeBackend, number: int) -> None:
+    ran = run("generate", "x", "-o", "/proc/x.png", "-q", "-n", number)
+    name = "/proc/x.png" if number == 1 else "/proc/x_0.png"
+    assert (ran.code, ran.out) == (ExitCode.INVALID, "")
+    assert ran.err == f"limner: cannot write to {name!r}: No such file or directory\n"
+    assert here.requests == []
 
 
 @pytest.mark.parametrize(
@@ -42,7 +45,8 @@ def test_a_file_that_cannot_be_written_is_named(run: Run, here: FakeBackend) -> 
         (["generate"], "Missing argument 'PROMPT'"),
         (["generate", "x", "--sise", "1x1"], "--size"),
         (["generate", "x", "--steps", "many"], "--steps"),
-        (["generate", "x", "-n", "0"], "-n"),
+        (["generate", "x", "-n", "0"], "'-n' / '--number': Input should be greater than or equal to 1 (got '0')"),
+        (["generate", "x", "-n", "11"], "'-n' / '--number': Input should be less than or equal to 10 (got '11')"),
         (["generate", "x", "--format", "gif"], "gif"),
         (["generate", "x", "-o", "a.tiff"], "'a.tiff': end it in one of .png, .jpg, .jpeg, .webp, or add --format"),
         (["generate", "x", "-o", "."], "it is a directory"),
@@ -52,6 +56,28 @@ def test_a_file_that_cannot_be_written_is_named(run: Run, here: FakeBackend) -> 
         (["serve", "--port", "70000"], "70000"),
         (["serve", "--config", "none.toml"], "none.toml"),
         (["generate", "x", "--server", "ftp://x"], "ftp://x"),
+        (["generate", "x", "--server", ""], "--server '' is not an http(s) URL such as http://127.0.0.1:8000"),
+        (["generate", "x", "--server", "http://["], "--server 'http://[' is not an http(s) URL"),
+        (["generate", "x", "--server", "http:///v1"], "it names no host"),
+        (["generate", "x", "--server", "http://host:99999"], "--server 'http://host:99999' is not"),
+        (["models", "--server", ""], "--server '' is not"),
+        (["generate", "x", "--server", "http://h\udcff"], "'http://h\\udcff' is not valid UTF-8"),
+        (["generate", "\udcff"], "'PROMPT': '\\udcff' is not valid UTF-8"),
+        (["edit", "a.png", "\udcff"], "'PROMPT': '\\udcff' is not valid UTF-8"),
+        (["edit", "a\udcff.png", "x"], "'a\\udcff.png' is not valid UTF-8"),
+        (["edit", "a.png", "x", "--mask", "a\udcff.png"], "'--mask': 'a\\udcff.png' is not valid UTF-8"),
+        (["generate", "x", "-o", "a\udcff.png"], "'a\\udcff.png' is not valid UTF-8"),
+        (["generate", "x", "--negative-prompt", "\udcff"], "'--negative-prompt': '\\udcff' is not valid UTF-8"),
+        (["generate", "x", "--model", "\udcff"], "'--model': '\\udcff' is not valid UTF-8"),
+        (["generate", "x", "--size", "\udcff"], "'--size': '\\udcff' is not valid UTF-8"),
+        (["generate", "x", "--guidance-scale", "nan"], "'--guidance-scale': nan is not a finite number"),
+        (["generate", "x", "--guidance-scale", "inf"], "'--guidance-scale': inf is not a finite number"),
+        (["edit", "a.png", "x", "--strength", "nan"], "'--strength': nan is not a finite number"),
+        (["generate", "x", "--timeout", "inf"], "'--timeout': inf is not a finite number"),
+        (
+            ["generate", "x", "--timeout", "nan"],
+            "'--timeout': Input should be greater than or equal to 0.001 (got 'nan')",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(run: Run, arguments: list[str], said: str) -> None:
@@ -60,6 +86,15 @@ def test_wrong_usage_is_one_line_and_exit_code_2(run: Run, arguments: list[str],
     assert ran.err.startswith("limner: ")
     assert said in ran.err
     assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("key", ["secreté", "secret\n", "secret key", "", "secret\udcff"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_repeated(run: Run, key: str) -> None:
+    ran = run("generate", "x", "--server", "http://127.0.0.1:1", "--api-key", key)
+    assert (ran.code, ran.err.count("\n")) == (ExitCode.INVALID, 1)
+    assert "--api-key" in ran.err
+    assert "a key is printable ASCII characters without spaces" in ran.err
+    assert "secret" not in ran.err
 
 
 @pytest.mark.parametrize("error", sorted(all_errors(errors.LimnerError), key=str))

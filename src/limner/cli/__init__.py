@@ -54,12 +54,12 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _usage_message(error: "typer.TyperException") -> str:
     """Typer's sentence, with the value at fault, which it leaves out."""
-    message = error.format_message().replace("Value error, ", "")
+    message = error.format_message().replace("Value error, ", "").rstrip(".")
     if error.__cause__ is not None:
         from pydantic import ValidationError
 
         if isinstance(error.__cause__, ValidationError):
-            message = f"{message.rstrip('.')} (got {error.__cause__.errors()[0]['input']!r})"
+            message = f"{message} (got {error.__cause__.errors()[0]['input']!r})"
     return f"{message}; see limner --help"
 
 

@@ -54,7 +54,7 @@ def serve(
         int | None, typer.Option("--port", metavar="P", min=0, max=65535, help="Port to listen on; default: 8000.")
     ] = None,
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--data", metavar="DIR", help="Where everything the server writes goes; default: user data."),
     ] = None,
     log_level: Annotated[

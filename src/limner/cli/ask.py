@@ -3,6 +3,8 @@
 Owns those values, reading input files, and which names and formats the written files get.
 """
 
+import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +107,20 @@ def output_paths(output: Path | None, file_format: ImageFormat, n: int) -> tuple
         raise InvalidRequest(
             f"cannot write to {str(path)!r}: there is no directory {str(path.parent)!r}", param="output"
         )
-    if n == 1:
-        return (path,)
-    return tuple(path.with_name(f"{path.stem}_{index}{path.suffix}") for index in range(n))
+    paths = (path,) if n == 1 else tuple(path.with_name(f"{path.stem}_{index}{path.suffix}") for index in range(n))
+    for each in paths:
+        _check_writable(each)
+    return paths
+
+
+def _check_writable(path: Path) -> None:
+    """A new file is tried with one that has no name; what exists is only asked, since opening it may block."""
+    if path.exists():
+        if not os.access(path, os.W_OK):
+            raise InvalidRequest(f"cannot write to {str(path)!r}: it is read-only", param="output")
+        return
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InvalidRequest(f"cannot write to {str(path)!r}: {error.strerror}", param="output") from error

@@ -23,9 +23,17 @@ def draw_and_write(
     if len(drawn.files) != len(paths):
         raise InternalError(f"{len(paths)} pictures were asked for and {len(drawn.files)} came back")
     for path, data in zip(paths, drawn.files, strict=True):
-        path.write_bytes(data)
+        _write(path, data)
     _tell(drawn, quiet=quiet)
     print("\n".join(map(str, paths)), flush=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write the file. A full disk is told while writing or closing, by an OSError without the name: add it."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _draw(ask: Ask, where: Where, *, quiet: bool) -> Drawn:

@@ -22,7 +22,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "done",
     ExitCode.FAILED: "an unexpected failure, here or in the server",
     ExitCode.INVALID: "wrong usage, or a request that cannot be met as it is (statuses 400, 404, 409, 413, 415, 422)",
-    ExitCode.UNREACHABLE: "the server cannot be reached or is not ready (503)",
+    ExitCode.UNREACHABLE: "the server cannot be reached or is not ready (503); `serve` cannot listen or load a model",
     ExitCode.OVERLOADED: "too much is queued or asked for; try again later (429)",
     ExitCode.TIMED_OUT: "ran past its deadline (408, 504)",
     ExitCode.REFUSED: "key missing or wrong, no credits, or not allowed (401, 402, 403)",

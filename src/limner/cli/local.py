@@ -3,7 +3,7 @@
 import asyncio
 
 from limner import runtime
-from limner.catalogue import effective
+from limner.catalogue import ModelSpec, Policy, effective, resolve
 from limner.cli.ask import Ask, Drawn
 from limner.cli.progress import Watch, abandon
 from limner.config import Settings, load_settings
@@ -20,12 +20,14 @@ def draw(ask: Ask, watch: Watch) -> Drawn:
     settings = load_settings(None, {"models": None if ask.model is None else (ask.model,)})
     # Nobody else is served here: of several configured models only the first is worth loading.
     settings = settings.model_copy(update={"models": settings.models[:1]})
+    (spec,) = runtime.find_models(settings)
     request = _request(ask, settings)
-    return asyncio.run(_draw(request, settings, watch))
+    resolve(request, spec, Policy.of(settings))  # the service does so again: a wrong value is told before loading
+    return asyncio.run(_draw(request, settings, spec, watch))
 
 
-async def _draw(request: Request, settings: Settings, watch: Watch) -> Drawn:
-    async with runtime.open_service(settings) as service:
+async def _draw(request: Request, settings: Settings, spec: ModelSpec, watch: Watch) -> Drawn:
+    async with runtime.open_service(settings, (spec,)) as service:
         await _loaded(service)
         job = await service.submit(request)
         finished: Finished | None = None

@@ -1,5 +1,9 @@
-"""The options that several commands share, each with its name, bounds and help in one place."""
+"""The options that several commands share, each with its name, bounds and help in one place.
 
+Values that no request could carry are refused here: text that is not UTF-8, numbers that are not finite.
+"""
+
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,11 +11,53 @@ import typer
 
 LogLevelName = Literal["debug", "info", "warning", "error"]
 
-Prompt = Annotated[str, typer.Argument(help="What to draw.", metavar="PROMPT")]
-Instruction = Annotated[str, typer.Argument(help="What to change.", metavar="PROMPT")]
+
+def _text(value: str | None) -> str | None:
+    """Bytes of the command line that are not UTF-8 arrive as lone surrogates, which cannot be sent or printed."""
+    if value is not None:
+        _check_utf8(value)
+    return value
+
+
+def _path(value: Path | None) -> Path | None:
+    if value is not None:
+        _check_utf8(str(value))
+    return value
+
+
+def _paths(values: list[Path]) -> list[Path]:
+    for value in values:
+        _check_utf8(str(value))
+    return values
+
+
+def _check_utf8(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter(f"{text!a} is not valid UTF-8") from None
+
+
+def _finite(value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
+
+
+def _key(value: str | None) -> str | None:
+    """A key travels in a header; the message does not repeat it."""
+    if value is not None and not (value and value.isascii() and value.isprintable() and " " not in value):
+        raise typer.BadParameter("a key is printable ASCII characters without spaces")
+    return value
+
+
+Prompt = Annotated[str, typer.Argument(help="What to draw.", metavar="PROMPT", callback=_text)]
+Instruction = Annotated[str, typer.Argument(help="What to change.", metavar="PROMPT", callback=_text)]
 Images = Annotated[
     list[Path],
-    typer.Argument(help="The picture to change, and more to refer to (PNG, JPEG, WEBP, GIF).", metavar="IMAGE"),
+    typer.Argument(
+        help="The picture to change, and more to refer to (PNG, JPEG, WEBP, GIF).", metavar="IMAGE", callback=_paths
+    ),
 ]
 
 OutputFile = Annotated[
@@ -20,14 +66,20 @@ OutputFile = Annotated[
         "--output",
         "-o",
         metavar="FILE",
+        callback=_path,
         help="Where the picture goes; an existing file is replaced. With -n 2 and more, out.png becomes out_0.png, "
         "out_1.png, ... Default: limner.png.",
     ),
 ]
-Number = Annotated[int, typer.Option("-n", "--number", min=1, max=100, metavar="N", help="How many pictures.")]
-Model = Annotated[str | None, typer.Option("--model", metavar="M", help="Model id or alias; default: the first.")]
+Number = Annotated[int, typer.Option("-n", "--number", min=1, max=10, metavar="N", help="How many pictures, 1 to 10.")]
+Model = Annotated[
+    str | None, typer.Option("--model", metavar="M", callback=_text, help="Model id or alias; default: the first.")
+]
 SizeText = Annotated[
-    str | None, typer.Option("--size", metavar="WxH", help="Size in pixels, such as 512x512; default: the model's.")
+    str | None,
+    typer.Option(
+        "--size", metavar="WxH", callback=_text, help="Size in pixels, such as 512x512; default: the model's."
+    ),
 ]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, metavar="N", help="Denoising steps.")]
 Seed = Annotated[
@@ -35,20 +87,25 @@ Seed = Annotated[
     typer.Option("--seed", min=0, metavar="S", help="Seed of the first picture, the next ones count up; else random."),
 ]
 NegativePrompt = Annotated[
-    str | None, typer.Option("--negative-prompt", metavar="T", help="What the picture should not show.")
+    str | None,
+    typer.Option("--negative-prompt", metavar="T", callback=_text, help="What the picture should not show."),
 ]
 GuidanceScale = Annotated[
-    float | None, typer.Option("--guidance-scale", metavar="G", help="How closely the prompt is followed.")
+    float | None,
+    typer.Option("--guidance-scale", metavar="G", callback=_finite, help="How closely the prompt is followed."),
 ]
 Strength = Annotated[
     float | None,
-    typer.Option("--strength", metavar="X", help="How far the result may go from the picture, from 0 to 1."),
+    typer.Option(
+        "--strength", metavar="X", callback=_finite, help="How far the result may go from the picture, from 0 to 1."
+    ),
 ]
 MaskFile = Annotated[
     Path | None,
     typer.Option(
         "--mask",
         metavar="FILE",
+        callback=_path,
         help="Where to repaint: transparent pixels, or in a mask without transparency white ones. As large as IMAGE.",
     ),
 ]
@@ -61,14 +118,20 @@ Format = Annotated[
     ),
 ]
 TimeoutSeconds = Annotated[
-    float | None, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="Give up after so long.")
+    float | None,
+    typer.Option("--timeout", min=0.001, metavar="SECONDS", callback=_finite, help="Give up after so long."),
 ]
 Server = Annotated[
     str | None,
-    typer.Option("--server", metavar="URL", envvar="LIMNER_SERVER", help="Ask this server; default: no server."),
+    typer.Option(
+        "--server", metavar="URL", envvar="LIMNER_SERVER", callback=_text, help="Ask this server; default: no server."
+    ),
 ]
 ApiKey = Annotated[
-    str | None, typer.Option("--api-key", metavar="K", envvar="LIMNER_API_KEY", help="The key to show to the server.")
+    str | None,
+    typer.Option(
+        "--api-key", metavar="K", envvar="LIMNER_API_KEY", callback=_key, help="The key to show to the server."
+    ),
 ]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress and no summary on stderr; warnings and errors stay.")

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -90,10 +91,12 @@ def _client(server: str, api_key: str | None) -> Iterator[httpx2.Client]:
     headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
     timeout = httpx2.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     try:
-        with httpx2.Client(base_url=base_url(server), headers=headers, timeout=timeout) as client:
+        with httpx2.Client(base_url=_checked(base_url(server)), headers=headers, timeout=timeout) as client:
             yield client
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
-        raise InvalidRequest(f"--server {server!r} is not an http(s) URL: {error}", param="server") from error
+        raise InvalidRequest(
+            f"--server {server!r} is not an http(s) URL such as http://127.0.0.1:8000: {error}", param="server"
+        ) from error
     except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
         raise NotReady(f"cannot reach the server at {server}: {error}") from error
     except httpx2.TimeoutException as error:
@@ -106,6 +109,17 @@ def base_url(server: str) -> str:
     """The server's root: a scheme is added where it is missing, the ``/v1`` of an OpenAI base URL taken off."""
     url = server if "://" in server else f"http://{server}"
     return url.rstrip("/").removesuffix("/v1")
+
+
+def _checked(url: str) -> str:
+    """``url``, if it names a host; raises InvalidURL. The client would take what is no host for one not reached."""
+    try:
+        host, _ = urlsplit(url).hostname, urlsplit(url).port
+    except ValueError as error:
+        raise httpx2.InvalidURL(str(error)) from error
+    if not host:
+        raise httpx2.InvalidURL("it names no host")
+    return url
 
 
 @contextmanager
