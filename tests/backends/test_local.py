@@ -132,6 +132,56 @@ async def test_a_mask_on_a_picture_of_another_size_draws_the_requested_one(backe
     assert result.pictures[0].size == SIZE
 
 
+@pytest.mark.parametrize("previews", [0, 1])
+async def test_what_a_mask_keeps_is_kept_to_the_byte(backend: LocalBackend, previews: int) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    soft = np.zeros((64, 64), np.uint8)
+    soft[:, 32:], soft[:, 48:] = 128, 255
+    source, mask = Picture("RGB", SIZE, noise.tobytes()), Picture("L", SIZE, soft.tobytes())
+    events, result = await collect(backend, request(Operation.INPAINT, inputs=(source,), mask=mask, previews=previews))
+    shown = [event.picture for event in events if isinstance(event, Preview)]
+    assert len(shown) == previews
+    for drawn in (*shown, result.pictures[0]):
+        rows = pixels(drawn).reshape(64, 64, 3)
+        assert (rows[:, :32] == noise[:, :32]).all()
+        assert (rows[:, 48:] != noise[:, 48:]).any()
+
+
+async def test_a_picture_of_another_size_is_kept_at_the_size_drawn(backend: LocalBackend) -> None:
+    large = Size(128, 128)
+    source = Picture("RGB", large, Image.new("RGB", (128, 128), (10, 200, 30)).tobytes())
+    mask = Picture("L", large, bytes(255 if x >= 64 else 0 for _ in range(128) for x in range(128)))
+    _, result = await collect(backend, request(Operation.INPAINT, inputs=(source,), mask=mask))
+    assert (pixels(result.pictures[0]).reshape(64, 64, 3)[:, :24] == (10, 200, 30)).all()
+
+
+async def test_what_is_transparent_lies_on_white(backend: LocalBackend) -> None:
+    def drawn_from(colour: tuple[int, int, int, int]) -> Request:
+        source = Picture("RGBA", SIZE, bytes(colour) * SIZE.pixels)
+        return request(Operation.EDIT, inputs=(source,))
+
+    _, clear = await collect(backend, drawn_from((255, 0, 0, 0)))
+    _, white = await collect(backend, drawn_from((255, 255, 255, 255)))
+    _, red = await collect(backend, drawn_from((255, 0, 0, 255)))
+    assert clear.pictures == white.pictures
+    assert clear.pictures != red.pictures
+
+
+async def test_prompts_longer_than_what_the_model_reads_are_warned_about(backend: LocalBackend) -> None:
+    async def warnings(prompt: str, negative: str | None = None) -> list[tuple[str, str, str]]:
+        asked = Request(**{**as_fields(request(params={"negative_prompt": negative})), "prompt": prompt})
+        _, result = await collect(backend, asked)
+        return [(w.param, w.code, w.message) for w in result.warnings]
+
+    # The sketch's template lowers and trims a prompt and puts one token behind it; 48 are read in all.
+    assert await warnings("a red circle") == []
+    assert await warnings("red " * 48) == []
+    said = [("prompt", "adjusted", "the prompt has 49 tokens; the model reads the first 48")]
+    assert await warnings("red " * 49) == said
+    said = [("negative_prompt", "adjusted", "the negative prompt has 60 tokens; the model reads the first 48")]
+    assert await warnings("a red circle", "red " * 60) == said
+
+
 async def test_parameters_reach_the_pipeline_under_its_own_names(backend: LocalBackend) -> None:
     _, plain = await collect(backend, request())
     _, renamed = await collect(backend, request(params={"guidance_scale": None, "cfg": 3.0}))

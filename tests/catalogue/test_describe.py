@@ -39,4 +39,9 @@ def test_describes_sizes() -> None:
         "max_pixels": 512 * 512,
         "edit_pixels": 256 * 256,
         "choices": [],
+        "min_input_side": 64,
+        "max_input_ratio": 8,
     }
+    sdxl = describe(CATALOGUE.get("sdxl"))["sizes"]
+    assert isinstance(sdxl, dict)
+    assert (sdxl["min_input_side"], sdxl["max_input_ratio"]) == (1, None)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from limner.catalogue import ModelSpec, ParamSpec
+from limner.catalogue.parameters import condition_of
 from limner.core import Lora, Operation, ParamValue
 from limner.errors import InvalidRequest, UnknownParameter
 from tests.catalogue.make import CATALOGUE, MODELS, ask, ask_with
@@ -54,15 +55,11 @@ def test_steps_beyond_the_models_maximum_are_refused_naming_it(model: str, most:
 
 def test_z_image_turbo_forces_guidance_and_ignores_true_cfg() -> None:
     resolution = ask_with("Tongyi-MAI/Z-Image-Turbo", guidance_scale=7.5, true_cfg_scale=4.0, negative_prompt="blurry")
-    assert dict(resolution.request.params) == {
-        "num_inference_steps": 9,
-        "guidance_scale": 0.0,
-        "negative_prompt": "blurry",
-    }
+    assert dict(resolution.request.params) == {"num_inference_steps": 9, "guidance_scale": 0.0}
     assert {w.param: w.code for w in resolution.warnings} == {
         "guidance_scale": "forced",
         "true_cfg_scale": "ignored",
-        "negative_prompt": "unverified",
+        "negative_prompt": "ignored",
     }
     assert ask_with("Tongyi-MAI/Z-Image-Turbo", guidance_scale=0).warnings == ()
 
@@ -72,6 +69,36 @@ def test_qwen_image_takes_both_guidance_parameters_and_says_that_one_may_do_noth
     assert resolution.request.params["guidance_scale"] == 2.0
     assert resolution.request.params["true_cfg_scale"] == 3.0
     assert [(w.param, w.code) for w in resolution.warnings] == [("guidance_scale", "unverified")]
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "heeded"),
+    [
+        ("sketch", {}, True),
+        ("sketch", {"guidance_scale": 1.01}, True),
+        ("sketch", {"guidance_scale": 1}, False),
+        ("sketch", {"guidance_scale": 0.5}, False),
+        ("sketch", {"guidance_scale": 0}, False),
+        ("flux.2-klein", {}, False),
+        ("flux.2-klein", {"guidance_scale": 4}, False),
+        ("flux.2-klein-base-4b", {}, True),
+        ("flux-dev", {"guidance_scale": 4}, False),
+        ("flux-dev", {"true_cfg_scale": 2}, True),
+        ("qwen-image", {"true_cfg_scale": 1}, False),
+        ("Tongyi-MAI/Z-Image", {"guidance_scale": 0.5}, True),
+        ("Tongyi-MAI/Z-Image", {"guidance_scale": 0}, False),
+        ("sdxl", {"guidance_scale": 1}, False),
+    ],
+)
+def test_a_negative_prompt_without_guidance_is_ignored_with_a_warning(
+    model: str, params: dict[str, ParamValue], heeded: bool
+) -> None:
+    resolution = ask(model, params={"negative_prompt": "red", **params})
+    assert resolution.request.params.get("negative_prompt") == ("red" if heeded else None)
+    warned = [(w.param, w.code) for w in resolution.warnings if w.param == "negative_prompt"]
+    assert warned == ([] if heeded else [("negative_prompt", "ignored")])
+    unasked = ask(model, params=params)
+    assert not [w for w in unasked.warnings if w.param == "negative_prompt"]
 
 
 def test_a_parameter_of_another_operation_is_refused_naming_where_it_applies() -> None:
@@ -145,9 +172,11 @@ def refused_values(param: ParamSpec) -> list[object]:
 
 
 def roomy(spec: ModelSpec, operation: Operation) -> dict[str, ParamValue]:
-    """Values of the other parameters that leave room for any bound: strength needs steps and the reverse."""
+    """Values of the other parameters that leave room for any bound: strength needs steps and the reverse, a negative
+    prompt needs guidance."""
     steps = spec.params["num_inference_steps"].maximum
     roomy: dict[str, ParamValue] = {"num_inference_steps": steps, "strength": 1.0}
+    roomy |= {"guidance_scale": 2.0, "true_cfg_scale": 2.0}
     return {key: v for key, v in roomy.items() if key in spec.params and spec.params[key].applies_to(operation)}
 
 
@@ -159,15 +188,17 @@ def test_every_parameter_takes_its_bounds_and_refuses_what_lies_outside(
     for value in allowed_values(param):
         if param.name == "strength":  # at the fewest steps that can be had, the least strength has no step to run
             value = max(float(str(value)), 1 / float(str(others["num_inference_steps"])))
-        check_taken(param, value, ask(spec, operation, params={**others, param.name: value}).request.params)
+        check_taken(spec, param, value, ask(spec, operation, params={**others, param.name: value}).request.params)
     for wrong in refused_values(param):
         with pytest.raises(InvalidRequest) as caught:
             ask(spec, operation, params={**others, param.name: wrong})
         assert caught.value.param == param.name
 
 
-def check_taken(param: ParamSpec, value: ParamValue, params: Mapping[str, ParamValue]) -> None:
-    if param.ignored:
+def check_taken(spec: ModelSpec, param: ParamSpec, value: ParamValue, params: Mapping[str, ParamValue]) -> None:
+    condition = condition_of(param.ignored_when or "")
+    guide = spec.params[condition[0]] if condition else None
+    if param.ignored or (guide and guide.forced is not None):
         assert param.name not in params
     else:
         assert params[param.name] == (value if param.forced is None else param.forced)

@@ -42,6 +42,8 @@ def test_every_key_is_documented() -> None:
         ('type = "number"', 'type = "float"', r"params.guidance_rescale.type"),
         ('type = "number"', 'type = "enum"', r"params.guidance_rescale: Invalid value"),
         ("default = 0.7", 'ignored_when = "moon"', r"ignored_when: 'moon'; allowed: inputs, mask"),
+        ("default = 0.7", 'ignored_when = "moon <= 1"', r"ignored_when: the model has no number 'moon'"),
+        ("default = 0.7", 'ignored_when = "num_inference_steps < 1"', r"ignored_when: .*; allowed: "),
         ('edit = "Stable', 'paint = "Stable', r"pipelines.paint"),
         ('edit = "StableDiffusionXLImg2ImgPipeline"\n', "", r"pipelines: no class for edit"),
         ('default = "1024x1024"', 'default = "1025x1024"', "the default 1025x1024 breaks the rules"),

@@ -6,7 +6,7 @@ import pytest
 
 from limner.catalogue import ModelSpec, ParamSpec, Policy, effective, resolve
 from limner.config import Settings
-from limner.core import Lora, Operation, Request, Size
+from limner.core import Lora, Operation, ParamValue, Request, Size
 from limner.errors import InvalidRequest, MissingParameter, UnknownParameter
 from tests.catalogue.make import CATALOGUE, POLICY, ask, ask_with, picture, request
 
@@ -98,6 +98,25 @@ class TestFields:
     def test_previews(self, previews: object) -> None:
         assert refused(SKETCH, request(previews=previews)).param == "partial_images"
 
+    @pytest.mark.parametrize(
+        ("model", "operation", "params", "previews", "most"),
+        [
+            ("sketch", Operation.GENERATE, {"num_inference_steps": 1}, 3, 0),
+            ("sketch", Operation.GENERATE, {"num_inference_steps": 3}, 3, 2),
+            ("sketch", Operation.GENERATE, {"num_inference_steps": 4}, 3, None),
+            ("sketch", Operation.GENERATE, {"num_inference_steps": 1}, 0, None),
+            ("sketch", Operation.INPAINT, {"num_inference_steps": 10, "strength": 0.2}, 2, 1),
+            ("sketch", Operation.INPAINT, {"num_inference_steps": 10, "strength": 0.3}, 2, None),
+            ("sdxl-turbo", Operation.GENERATE, {}, 1, 0),
+        ],
+    )
+    def test_previews_beyond_the_steps_are_warned_about(
+        self, model: str, operation: Operation, params: dict[str, ParamValue], previews: int, most: int | None
+    ) -> None:
+        warnings = ask(model, operation, params=params, previews=previews).warnings
+        assert [(w.param, w.code) for w in warnings] == ([] if most is None else [("partial_images", "adjusted")])
+        assert all(f"at most {most}" in w.message for w in warnings)
+
     @pytest.mark.parametrize("timeout_s", [0, -1, 3601, float("nan"), float("inf"), "9", True])
     def test_timeouts_that_are_refused(self, timeout_s: object) -> None:
         error = refused(SKETCH, request(timeout_s=timeout_s))
@@ -124,6 +143,9 @@ class TestParameters:
         assert caught.value.message == (
             "Unknown parameter 'stpes' for sketch. Allowed: num_inference_steps, guidance_scale, negative_prompt"
         )
+
+    def test_names_of_unknown_ones_are_shortened(self) -> None:
+        assert len(refused(SKETCH, request(params={"x" * 10_000: 1})).message) < 300
 
     def test_or_answered_with_a_warning(self) -> None:
         lenient = Policy(unknown_parameters="warn")
@@ -205,7 +227,7 @@ def test_echoes_what_takes_effect() -> None:
 
 def test_policy_of_settings() -> None:
     settings = Settings.model_validate(
-        {"unknown_parameters": "warn", "max_timeout_s": 5, "max_images": 3, "max_work": 7}
+        {"unknown_parameters": "warn", "default_timeout_s": 5, "max_timeout_s": 5, "max_images": 3, "max_work": 7}
     )
     assert Policy.of(settings) == Policy("warn", 5, 3, 7)
     assert Policy.of(Settings.model_validate({})) == Policy()

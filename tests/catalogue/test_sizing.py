@@ -1,9 +1,10 @@
 import pytest
 
 from limner.catalogue import ModelSpec
+from limner.catalogue.sizing import fit
 from limner.core import Operation, Size
 from limner.errors import InvalidRequest
-from tests.catalogue.make import MODELS, ask, picture
+from tests.catalogue.make import CATALOGUE, MODELS, ask, picture
 
 
 @pytest.mark.parametrize(
@@ -54,10 +55,14 @@ def test_sizes_out_of_bounds_are_refused(model: str, given: str, words: str) -> 
         ("Qwen/Qwen-Image-Edit", (1920, 1080), "1344x768"),
         ("Qwen/Qwen-Image-Edit", (1080, 1920), "768x1344"),
         ("Qwen/Qwen-Image-Edit-2511", (500, 500), "1024x1024"),
-        ("Qwen/Qwen-Image-Edit", (4000, 1), "3584x64"),
+        ("Qwen/Qwen-Image-Edit", (3000, 60), "3200x64"),
         ("sketch", (300, 300), "256x256"),
-        ("sketch", (400, 200), "352x160"),
-        ("sketch", (2000, 100), "512x128"),
+        ("sketch", (400, 200), "320x160"),
+        ("sketch", (640, 480), "288x224"),
+        ("sketch", (480, 640), "224x288"),
+        ("sketch", (256, 128), "320x160"),
+        ("sketch", (128, 256), "160x320"),
+        ("sketch", (65, 64), "256x256"),
         ("sd15", (64, 64), "512x512"),
     ],
 )
@@ -70,14 +75,61 @@ def test_an_edit_without_a_size_keeps_the_first_pictures_proportions(
 
 
 @pytest.mark.parametrize(
+    ("model", "source", "drawn"), [("sketch", (1200, 150), "512x128"), ("sdxl", (1, 4000), "64x3072")]
+)
+def test_proportions_that_a_model_does_not_draw_are_bounded_with_a_warning(
+    model: str, source: tuple[int, int], drawn: str
+) -> None:
+    resolution = ask(model, Operation.EDIT, inputs=(picture(*source),))
+    assert str(resolution.request.size) == drawn
+    [warning] = resolution.warnings
+    assert (warning.param, warning.code) == ("size", "adjusted")
+    assert f"{source[0]}x{source[1]}" in warning.message
+    assert drawn in warning.message
+
+
+@pytest.mark.parametrize(
+    ("model", "source", "words"),
+    [
+        ("sketch", (1, 1), "1x1. Allowed: sides from 64 pixels"),
+        ("sketch", (63, 400), "63x400. Allowed: sides from 64 pixels"),
+        ("sketch", (4000, 1), "4000x1. Allowed: sides from 64 pixels"),
+        ("flux.2-klein", (513, 64), "513x64. Allowed: the longer side at most 8 times the shorter"),
+        ("flux.2-dev", (64, 520), "64x520. Allowed: the longer side at most 8 times the shorter"),
+        ("Qwen/Qwen-Image-Edit", (4000, 1), "4000x1. Allowed: the longer side at most 100 times the shorter"),
+    ],
+)
+def test_pictures_that_the_pipeline_would_refuse_late_are_refused_at_once(
+    model: str, source: tuple[int, int], words: str
+) -> None:
+    good = picture(512, 64)
+    for inputs in ((picture(*source),), (good, picture(*source))):
+        if len(inputs) > CATALOGUE.get(model).max_images:
+            continue
+        with pytest.raises(InvalidRequest) as caught:
+            ask(model, Operation.EDIT, inputs=inputs)
+        assert caught.value.param == "image"
+        assert words in caught.value.message
+    assert ask(model, Operation.EDIT, inputs=(good,))
+
+
+def test_the_picture_under_a_mask_may_have_any_size_but_not_those_beside_it() -> None:
+    tiny, good = picture(9, 9), picture(64, 64)
+    assert ask("sketch", Operation.INPAINT, inputs=(tiny, good), mask=tiny)
+    with pytest.raises(InvalidRequest) as caught:
+        ask("sketch", Operation.INPAINT, inputs=(good, tiny), mask=good)
+    assert caught.value.param == "image"
+
+
+@pytest.mark.parametrize(
     ("model", "prompt", "drawn"),
     [
         ("Qwen/Qwen-Image", "a cat", "1024x1024"),
         ("Qwen/Qwen-Image", "a cat, 16:9", "1344x768"),
         ("Qwen/Qwen-Image", "a cat in portrait", "832x1248"),
         ("Qwen/Qwen-Image", "a cat, 1200x800", "1200x800"),
-        ("Qwen/Qwen-Image", "a cat, 8000x4000", "1440x704"),  # suggestions are never refused
-        ("sketch", "a cat, 1024x768", "288x192"),
+        ("Qwen/Qwen-Image", "a cat, 8000x4000", "1408x704"),  # suggestions are never refused
+        ("sketch", "a cat, 1024x768", "288x224"),
         ("sketch", "a cat, square", "256x256"),
         ("sketch", "a panorama of hills", "384x160"),
     ],
@@ -86,12 +138,39 @@ def test_a_drawing_without_a_size_follows_the_prompt(model: str, prompt: str, dr
     assert str(ask(model, prompt=prompt).request.size) == drawn
 
 
+@pytest.mark.parametrize(
+    ("model", "prompt", "drawn"),
+    [
+        ("sketch", "99999x99999 poster", "256x256"),
+        ("sketch", "a cat, 4000x100", "512x128"),
+        ("sketch", "a cat, 300x300", "288x288"),
+        ("sketch", "a cat, 320x288", None),
+        ("Qwen/Qwen-Image", "a cat, 1200x800", None),
+        ("sketch", "a cat, 16:9", None),
+        ("sketch", "a cat in portrait", None),
+        ("sketch", "a cat", None),
+    ],
+)
+def test_numbers_in_a_prompt_that_are_not_used_exactly_are_warned_about(
+    model: str, prompt: str, drawn: str | None
+) -> None:
+    resolution = ask(model, prompt=prompt)
+    if drawn is None:
+        assert resolution.warnings == ()
+        return
+    [warning] = resolution.warnings
+    assert (warning.param, warning.code) == ("size", "adjusted")
+    asked = next(word for word in prompt.split() if "x" in word).strip(",")
+    assert asked in warning.message
+    assert drawn in warning.message
+    assert str(resolution.request.size) == drawn
+
+
 @pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.id)
 @pytest.mark.parametrize("ratio", [(1, 1), (16, 9), (9, 16), (1, 50), (50, 1), (4096, 1), (3, 4)])
 def test_chosen_sizes_obey_the_rules(spec: ModelSpec, ratio: tuple[int, int]) -> None:
     operation = Operation.EDIT if Operation.EDIT in spec.operations else Operation.INPAINT
-    pictures = {"inputs": (picture(*ratio),), "mask": picture(*ratio) if operation is Operation.INPAINT else None}
-    size = ask(spec, operation, **pictures).request.size
-    assert size is not None
+    size = fit(spec.sizes, *ratio, spec.sizes.edit_pixels)
+    assert size.pixels <= spec.sizes.edit_pixels
     again = ask(spec, operation, size=size)
     assert (again.request.size, again.warnings) == (size, ())

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from limner.catalogue import ParamSpec
-from limner.catalogue.values import checked
+from limner.catalogue.values import checked, shown
 from limner.core import Lora
 from limner.errors import InvalidRequest
 
@@ -68,6 +68,44 @@ def test_refuses_the_rest_naming_parameter_value_and_what_is_allowed(param: Para
     assert param.name in caught.value.message
     assert "Allowed: " in caught.value.message
     assert len(caught.value.message) < 400
+
+
+class Hostile:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+def nested(depth: int) -> object:
+    value: object = "x"
+    for i in range(depth):
+        value = [value] if i % 2 else {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        nested(5000),
+        "x" * 10**6,
+        ["y" * 1000] * 1000,
+        {str(i): i for i in range(1000)},
+        b"z" * 1000,
+        10**4000,
+        -(10**5000),
+        (Lora("p" * 1000),) * 4,
+        Hostile(),
+        "\n" * 1000,
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_shows_any_value_shortly(value: object) -> None:
+    assert 0 < len(shown(value)) <= 200
+    assert "\n" not in shown(value)
+
+
+@pytest.mark.parametrize("value", [1, 1.5, "abc", None, True, ["a"], {"a": 1}, "x" * 90])
+def test_shows_short_values_as_they_are(value: object) -> None:
+    assert shown(value) == repr(value)
 
 
 def test_says_what_is_allowed_in_words() -> None:

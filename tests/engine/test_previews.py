@@ -21,6 +21,12 @@ def test_previews_are_spread_evenly(count: int, total: int, steps: list[int]) ->
     assert preview_steps(count, total) == steps
 
 
+@pytest.mark.parametrize("total", range(1, 30))
+@pytest.mark.parametrize("count", range(4))
+def test_only_the_number_of_steps_limits_previews(count: int, total: int) -> None:
+    assert len(preview_steps(count, total)) == min(count, total - 1)  # what the catalogue warns by
+
+
 @quiet_schedulers
 @pytest.mark.parametrize("family", FAMILIES)
 def test_previews_come_to_resemble_the_picture(

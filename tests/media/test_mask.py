@@ -33,11 +33,23 @@ def test_a_mask_of_another_size_is_refused_naming_both() -> None:
     assert caught.value.param == "mask"
 
 
-@pytest.mark.parametrize("picture", [strip("L", 0, 0), strip("RGB", (0, 0, 0), (0, 0, 0))])
+@pytest.mark.parametrize(
+    "picture",
+    [
+        strip("L", 0, 0),
+        strip("RGB", (0, 0, 0), (0, 0, 0)),
+        strip("L", 0, 127),
+        strip("RGBA", (255, 255, 255, 255), (255, 255, 255, 128)),
+    ],
+)
 def test_a_mask_that_marks_nothing_is_refused(picture: Picture) -> None:
     with pytest.raises(InvalidRequest, match="nothing to repaint") as caught:
         as_mask(picture, picture.size, param="mask")
     assert caught.value.param == "mask"
+
+
+def test_a_mask_that_repaints_just_one_pixel_is_taken() -> None:
+    assert as_mask(strip("L", 0, 128), Size(2, 1), param="mask").pixels == bytes([0, 128])
 
 
 def test_a_wholly_transparent_mask_repaints_everything() -> None:

@@ -8,12 +8,12 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import PIL.Image
-
+from limner.backends.pixels import Kept, grey, opaque, resized
 from limner.catalogue.spec import ModelSpec, ParamSpec, Route
-from limner.core import Event, Finished, Lora, Operation, ParamValue, Picture, Preview, Progress, Request, Size
+from limner.core import Event, Finished, Lora, Operation, ParamValue, Picture, Preview, Progress, Request, Warning
 from limner.engine import EngineSettings, LoadedModel, ModelSource, Result, Sample, Timings
 from limner.errors import InternalError, InvalidRequest, LimnerError, NotReady, UnknownParameter
 
@@ -61,14 +61,18 @@ class LocalBackend:
     async def generate(self, request: Request) -> AsyncGenerator[Event, None]:
         """Draw ``request.n`` samples; closing the iterator cancels all of them."""
         engine, info = self._require(request.model)
-        samples = await asyncio.to_thread(_samples, engine, info, self._spec_of(request.model), request)
-        inbox = _Inbox(asyncio.get_running_loop(), samples, info.revision)
+        samples, warnings, kept = await asyncio.to_thread(
+            _prepared, engine, info, self._spec_of(request.model), request
+        )
+        inbox = _Inbox(asyncio.get_running_loop(), samples, info.revision, warnings)
         tickets = []
         try:
             for index, sample in enumerate(samples):
                 tickets.append(engine.submit(sample, _Ear(inbox, index)))
             while True:
                 event = await inbox.next()
+                if kept is not None:
+                    event = await asyncio.to_thread(_restored, event, kept)
                 yield event
                 if isinstance(event, Finished):
                     return
@@ -98,9 +102,16 @@ class _Inbox:
     Bounded: progress is coalesced into one sum, and there are at most three previews a picture.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, samples: Sequence[Sample], revision: str) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        samples: Sequence[Sample],
+        revision: str,
+        warnings: tuple[Warning, ...],
+    ) -> None:
         self._loop = loop
         self._revision = revision
+        self._warnings = warnings
         self._steps = [0] * len(samples)
         self._totals = [_expected_steps(sample) for sample in samples]
         self._results: list[Result | None] = [None] * len(samples)
@@ -143,9 +154,8 @@ class _Inbox:
                 return self._previews.popleft()
             results = [result for result in self._results if result is not None]
             if len(results) == len(self._results):
-                return Finished(
-                    tuple(r.picture for r in results), self._revision, _timings([r.timings for r in results])
-                )
+                timings_s = _timings([r.timings for r in results])
+                return Finished(tuple(r.picture for r in results), self._revision, timings_s, self._warnings)
             self._news.clear()
             await self._news.wait()
 
@@ -191,6 +201,15 @@ def _expected_steps(sample: Sample) -> int:
 
 def _route(spec: ModelSpec) -> Route:
     return next((route for route in spec.routes if route.backend == "local"), spec.routes[0])
+
+
+def _prepared(
+    engine: "Engine", info: LoadedModel, spec: ModelSpec, request: Request
+) -> tuple[list[Sample], tuple[Warning, ...], Kept | None]:
+    """What to submit, what to warn of, and what to put back into the pictures. Takes a moment: not for the loop."""
+    samples = _samples(engine, info, spec, request)
+    kept = None if request.mask is None else Kept(opaque(request.inputs[0]), grey(request.mask))
+    return samples, _cut_texts(engine, samples[0], request), kept
 
 
 def _samples(engine: "Engine", info: LoadedModel, spec: ModelSpec, request: Request) -> list[Sample]:
@@ -263,12 +282,13 @@ def _pictures(request: Request, takes: frozenset[str], pipeline: str) -> dict[st
         return {}
     decides = request.mask is not None or not {"height", "width"} <= takes
     images = [
-        _image(picture, "RGB", request.size if decides and i == 0 else None) for i, picture in enumerate(request.inputs)
+        resized(opaque(picture), request.size if decides and i == 0 else None)
+        for i, picture in enumerate(request.inputs)
     ]
     if request.mask is None:
         name = "image" if "image" in takes else "control_image"
         return {name: images[0] if len(images) == 1 else images}
-    given: dict[str, object] = {"image": images[0], "mask_image": _image(request.mask, "L", request.size)}
+    given: dict[str, object] = {"image": images[0], "mask_image": resized(grey(request.mask), request.size)}
     if len(images) > 1:
         if "image_reference" not in takes:
             raise InvalidRequest(f"{pipeline} takes one picture and a mask, not {len(images)} pictures", param="image")
@@ -276,10 +296,26 @@ def _pictures(request: Request, takes: frozenset[str], pipeline: str) -> dict[st
     return given
 
 
-def _image(picture: Picture, mode: str, size: Size | None) -> PIL.Image.Image:
-    """A PIL image in ``mode``, resized to ``size`` if that is given."""
-    own = (picture.size.width_px, picture.size.height_px)
-    image = PIL.Image.frombytes(picture.mode, own, picture.pixels).convert(mode)
-    if size is None or size == picture.size:
-        return image
-    return image.resize((size.width_px, size.height_px), PIL.Image.Resampling.LANCZOS)
+def _restored(event: Event, kept: Kept) -> Event:
+    """``event`` with what the mask keeps put back into its pictures."""
+    match event:
+        case Preview():
+            return replace(event, picture=kept.restored(event.picture))
+        case Finished():
+            pictures = (kept.restored(one) if isinstance(one, Picture) else one for one in event.pictures)
+            return replace(event, pictures=tuple(pictures))
+    return event
+
+
+def _cut_texts(engine: "Engine", sample: Sample, request: Request) -> tuple[Warning, ...]:
+    """A warning for each prompt that is longer than what the model reads of it."""
+    warnings = []
+    for name, text in (("prompt", request.prompt), ("negative_prompt", request.params.get("negative_prompt"))):
+        if not isinstance(text, str) or not text:
+            continue
+        reading = engine.reading(sample.model, sample.pipeline, text, sample.arguments)
+        if reading is not None and reading.tokens > reading.limit:
+            words = name.replace("_", " ")
+            message = f"the {words} has {reading.tokens} tokens; the model reads the first {reading.limit}"
+            warnings.append(Warning(name, "adjusted", message))
+    return tuple(warnings)

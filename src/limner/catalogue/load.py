@@ -170,7 +170,7 @@ def _check_ignored_when(where: str, param: ParamSpec, spec: ModelSpec) -> None:
         return
     other = spec.params.get(param.ignored_when or "")
     if param.ignored_when and param.ignored_when not in PRESENCE and (other is None or other.default is not None):
-        allowed = f"{', '.join(PRESENCE)} or a parameter without default"
+        allowed = f"{', '.join(PRESENCE)}, a parameter without default or 'NAME <= NUMBER'"
         raise CatalogueError(f"{where}.ignored_when: {param.ignored_when!r}; allowed: {allowed}")
 
 

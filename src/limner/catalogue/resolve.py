@@ -11,7 +11,7 @@ from typing import Literal, Self
 from limner.catalogue.describe import effective
 from limner.catalogue.parameters import settle_params, without_ignored_fields
 from limner.catalogue.sizing import settle_size
-from limner.catalogue.spec import ModelSpec
+from limner.catalogue.spec import ModelSpec, SizeRules
 from limner.catalogue.values import shown
 from limner.config import Settings
 from limner.core import Operation, Request, Warning
@@ -64,7 +64,7 @@ def resolve(request: Request, spec: ModelSpec, policy: Policy) -> Resolution:
     size, size_warnings = settle_size(request, spec)
     resolved = replace(request, model=spec.id, seed=seed, size=size, params=params)
     _check_work(resolved, policy)
-    return Resolution(resolved, spec, (*ignored, *param_warnings, *size_warnings))
+    return Resolution(resolved, spec, (*ignored, *param_warnings, *size_warnings, *_few_previews(resolved)))
 
 
 def _check_pictures(request: Request, spec: ModelSpec, policy: Policy) -> None:
@@ -82,6 +82,27 @@ def _check_pictures(request: Request, spec: ModelSpec, policy: Policy) -> None:
     if operation is not Operation.GENERATE and not count:
         raise MissingParameter(f"Missing required parameter: 'image' ({operation.value} needs one)", param="image")
     _check_mask(request)
+    _check_pictures_read(request, spec.sizes)
+
+
+def _check_pictures_read(request: Request, rules: SizeRules) -> None:
+    """Refuse what pipelines refuse late and without a name: pictures too small or too long to be looked at.
+
+    The picture under a mask is drawn over at the size asked for; it may have any.
+    """
+    for picture in request.inputs if request.mask is None else request.inputs[1:]:
+        short, long = sorted((picture.size.width_px, picture.size.height_px))
+        if short < rules.min_input_px:
+            raise InvalidRequest(
+                f"Invalid value for 'image': {picture.size}. Allowed: sides from {rules.min_input_px} pixels",
+                param="image",
+            )
+        if long > short * rules.max_input_ratio:
+            raise InvalidRequest(
+                f"Invalid value for 'image': {picture.size}. "
+                f"Allowed: the longer side at most {rules.max_input_ratio:g} times the shorter",
+                param="image",
+            )
 
 
 def _check_mask(request: Request) -> None:
@@ -135,6 +156,19 @@ def _check_integer(name: str, value: object, lowest: int, highest: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
         message = f"Invalid value for {name!r}: {shown(value)}. Allowed: integer from {lowest} to {highest}"
         raise InvalidRequest(message, param=name)
+
+
+def _few_previews(request: Request) -> tuple[Warning, ...]:
+    """Partial pictures show the work between steps, so there is at most one less than there are steps."""
+    steps, strength = request.params.get("num_inference_steps"), request.params.get("strength")
+    if not isinstance(steps, int):
+        return ()
+    run = math.ceil(steps * strength - 1e-9) if isinstance(strength, float) else steps
+    most = max(run - 1, 0)
+    if request.previews <= most:
+        return ()
+    message = f"{request.previews} partial images were asked for; {run} steps give at most {most}"
+    return (Warning("partial_images", "adjusted", message),)
 
 
 def _check_work(request: Request, policy: Policy) -> None:

@@ -11,6 +11,8 @@ from limner.core import Request, Size, Warning
 from limner.errors import InvalidRequest
 
 CHOSEN_MULTIPLE = 32  # sizes that we choose are multiples of it even where a model would take finer ones
+AREA_WEIGHT = 0.2  # of a size that we choose: proportions off by a tenth are as bad as two fifths of the area lost
+BENT = 0.2  # log of the factor by which proportions may be off before we say so; multiples alone cost less
 
 
 def settle_size(request: Request, spec: ModelSpec) -> tuple[Size, tuple[Warning, ...]]:
@@ -20,19 +22,22 @@ def settle_size(request: Request, spec: ModelSpec) -> tuple[Size, tuple[Warning,
         return _given(request.size, rules, spec.id)
     if request.inputs:
         first = request.inputs[0].size
-        return fit(rules, first.width_px, first.height_px, rules.edit_pixels), ()
-    return _inferred(infer(request.prompt), rules), ()
+        size = fit(rules, first.width_px, first.height_px, rules.edit_pixels)
+        return size, _bent(f"the first picture is {first}", first.width_px / first.height_px, size)
+    shape = infer(request.prompt)
+    size = _inferred(shape, rules)
+    return size, () if shape is None else _unlike(shape, size)
 
 
 def fit(rules: SizeRules, width: int, height: int, pixels: int) -> Size:
-    """The largest allowed size of about ``pixels`` area at the ratio ``width``:``height``, rounded down."""
+    """The allowed size of at most ``pixels`` area that is nearest to ``width``:``height`` and to that area."""
     if rules.choices:
         return min(rules.choices, key=lambda size: _distance(size, width, height, pixels))
     multiple = math.lcm(rules.multiple, CHOSEN_MULTIPLE)
-    return Size(
-        _bounded(math.isqrt(pixels * width // height), multiple, rules),
-        _bounded(math.isqrt(pixels * height // width), multiple, rules),
-    )
+    sides = range(_up(rules.min_side_px, multiple), rules.max_side_px + 1, multiple)
+    near = (Size(w, h) for w in sides for h in _heights(w * height // width, pixels // w, sides))
+    within = (size for size in near if size.pixels <= pixels)
+    return min(within, key=lambda size: _cost(size, width / height, pixels), default=rules.default)
 
 
 def problem(size: Size, rules: SizeRules) -> str | None:
@@ -81,9 +86,35 @@ def _inferred(shape: Shape | None, rules: SizeRules) -> Size:
     return fit(rules, shape.width, shape.height, rules.default.pixels)
 
 
-def _bounded(side: int, multiple: int, rules: SizeRules) -> int:
-    lowest = -(-rules.min_side_px // multiple) * multiple
-    return min(max(_down(side, multiple), lowest), _down(rules.max_side_px, multiple))
+def _unlike(shape: Shape, size: Size) -> tuple[Warning, ...]:
+    """Says so when the pixels that a prompt names are not what is drawn, or when even the proportions are not."""
+    if shape.size is None:
+        return _bent(f"the prompt asks for {shape.width}:{shape.height}", shape.width / shape.height, size)
+    if shape.size == size:
+        return ()
+    return (Warning("size", "adjusted", f"the prompt asks for {shape.size}, which this model draws as {size}"),)
+
+
+def _bent(asked: str, ratio: float, size: Size) -> tuple[Warning, ...]:
+    if abs(math.log(size.width_px / size.height_px / ratio)) <= BENT:
+        return ()
+    message = f"{asked}: proportions that this model does not draw; the nearest it does are {size}"
+    return (Warning("size", "adjusted", message),)
+
+
+def _heights(ideal: int, most: int, sides: range) -> set[int]:
+    """The allowed sides on both sides of ``ideal``, and the largest that is at most ``most``."""
+    lower, largest = (_down(side, sides.step) for side in (ideal, most))
+    return {min(max(side, sides[0]), sides[-1]) for side in (lower, lower + sides.step, largest)}
+
+
+def _cost(size: Size, ratio: float, pixels: int) -> float:
+    off = abs(math.log(size.width_px / size.height_px / ratio))
+    return off + AREA_WEIGHT * abs(math.log(size.pixels / pixels))
+
+
+def _up(side: int, multiple: int) -> int:
+    return -(-side // multiple) * multiple
 
 
 def _down(side: int, multiple: int) -> int:

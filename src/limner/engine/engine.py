@@ -6,6 +6,7 @@ and `close` block, the others do not.
 
 import logging
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from limner.engine.gate import Gate
 from limner.engine.live import Live
 from limner.engine.load import load_pipeline
 from limner.engine.model import Model
+from limner.engine.reading import Reading
 from limner.engine.sample import EngineSettings, Listener, LoadedModel, ModelSource, Sample, Ticket
 from limner.errors import InvalidRequest, ModelNotFound, NotReady
 
@@ -90,6 +92,13 @@ class Engine:
         found = self._model(model)
         found.pipeline(pipeline)
         return found.arguments_of(pipeline)
+
+    def reading(self, model: str, pipeline: str, text: str, arguments: Mapping[str, object]) -> Reading | None:
+        """How much of a prompt ``pipeline`` reads when called with ``arguments``; None where it cannot be known.
+
+        Raises ModelNotFound or InvalidRequest. Takes a moment on first use, when tokenizers are copied.
+        """
+        return self._model(model).reading(pipeline, text, arguments)
 
     def submit(self, sample: Sample, listener: Listener) -> Ticket:
         """Queue a sample; ``listener`` hears what becomes of it, from engine threads.

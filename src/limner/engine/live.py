@@ -23,6 +23,7 @@ from limner.engine.model import Model
 from limner.engine.prompts import prompt_key
 from limner.engine.rendezvous import Call, Point
 from limner.engine.sample import Cancelled, Listener, Sample, Stage, Timings
+from limner.engine.seeds import generator_seed
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class Live:
     def _call(self, pipeline: Any) -> Picture:
         takes = self.model.arguments_of(self.sample.pipeline)
         own = {
-            "generator": torch.Generator("cpu").manual_seed(self.sample.seed),
+            "generator": torch.Generator("cpu").manual_seed(generator_seed(self.sample.seed)),
             "output_type": "pil",
             "num_images_per_prompt": 1,
             "return_dict": True,

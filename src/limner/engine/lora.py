@@ -4,6 +4,7 @@ peft's own switch (`set_adapters`) is one for all, so it cannot serve requests s
 always gives its base output, and a hook adds the terms that the current forward's rows ask for. Knows no samples.
 """
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,9 @@ import torch
 from limner.core import Lora
 from limner.errors import InvalidRequest
 
+log = logging.getLogger(__name__)
+
+_SHOWN_CHARS = 100
 _active = threading.local()
 
 
@@ -118,18 +122,18 @@ class Adapters:
 
     def _load(self, lora: Lora) -> str:
         if not hasattr(self._pipeline, "load_lora_weights"):
-            raise InvalidRequest(f"{type(self._pipeline).__name__} takes no LoRA", param="loras")
+            raise InvalidRequest(f"{type(self._pipeline).__name__} takes no LoRA", param="lora")
         self._made += 1
         name = f"lora_{self._made}"
         try:
             self._pipeline.load_lora_weights(_location(lora.path), adapter_name=name, use_safetensors=True)
-        except InvalidRequest:
-            raise
-        except Exception as error:
+        except Exception as error:  # whatever a stranger's file does to diffusers, it is this request's fault
             self._switch_off(name)
-            raise InvalidRequest(f"cannot use LoRA {lora.path!r}: {_first_line(error)}", param="loras") from error
+            log.warning("cannot use LoRA %r", lora.path, exc_info=True)
+            raise _refusal(lora) from error
         if not self._switch_off(name):
-            raise InvalidRequest(f"LoRA {lora.path!r} fits no layer of this model", param="loras")
+            log.warning("LoRA %r fits no layer of this model", lora.path)
+            raise _refusal(lora)
         return name
 
     def _switch_off(self, name: str) -> int:
@@ -157,11 +161,16 @@ def _location(path: str) -> str:
     if local.is_dir() or (local.is_file() and local.suffix == ".safetensors"):
         return str(local)
     if local.exists():
-        raise InvalidRequest(f"LoRA {path!r} is not a .safetensors file or a directory", param="loras")
+        raise ValueError("not a .safetensors file or a directory")
     if path.count("/") == 1 and not path.startswith((".", "/", "~")) and not path.endswith(".safetensors"):
         return path
-    raise InvalidRequest(f"there is no LoRA at {path!r}", param="loras")
+    raise FileNotFoundError("no such file, and not a Hugging Face id")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+def _refusal(lora: Lora) -> InvalidRequest:
+    """One message for all reasons, or clients could ask which files the server has; the log says which it was."""
+    return InvalidRequest(
+        f"cannot use LoRA {lora.path[:_SHOWN_CHARS]!r}: no adapter for this model is there. Allowed: a .safetensors "
+        "file or directory on the server, or a Hugging Face id",
+        param="lora",
+    )

@@ -6,7 +6,9 @@ copied.
 
 import copy
 import inspect
+import logging
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,8 +16,13 @@ import torch
 from limner.engine.lora import Adapters
 from limner.engine.pipelines import pipeline_class, sibling
 from limner.engine.prompts import PromptCache
+from limner.engine.reading import Reading, reading
 from limner.engine.rendezvous import points_of
 from limner.engine.sample import EngineSettings, LoadedModel
+
+log = logging.getLogger(__name__)
+
+_COUNTING = -1  # the "lane" whose tokenizers count, beside those that draw
 
 
 class Model:
@@ -27,6 +34,7 @@ class Model:
         self.adapters = Adapters(pipeline, settings.lora_cache)
         self._base = pipeline
         self._lock = threading.Lock()
+        self._counting = threading.Lock()
         self._siblings: dict[str, Any] = {type(pipeline).__name__: pipeline}
         self._arguments: dict[str, frozenset[str]] = {}
         self._lane_parts: dict[int, dict[str, Any]] = {}
@@ -68,6 +76,18 @@ class Model:
         object.__setattr__(pipeline, "maybe_free_model_hooks", lambda: None)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
+
+    def reading(self, class_name: str, text: str, arguments: Mapping[str, Any]) -> Reading | None:
+        """How much of ``text`` that pipeline reads when called with ``arguments``; None where it cannot be known."""
+        pipeline = self.pipeline(class_name)
+        names = [name for name, part in pipeline.components.items() if name.startswith("tokenizer") and part]
+        with self._counting:
+            parts = self._parts_for(_COUNTING)
+            try:
+                return reading(pipeline, {name: parts.get(name) for name in names}, text, arguments)
+            except Exception:  # counting is a courtesy: what is really wrong with a prompt, drawing will tell
+                log.warning("cannot count the tokens of a prompt for %s", class_name, exc_info=True)
+                return None
 
     def _parts_for(self, lane: int) -> dict[str, Any]:
         """Tokenizers and processors of one lane: fast tokenizers keep padding state and refuse a second thread."""

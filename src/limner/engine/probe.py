@@ -16,6 +16,8 @@ from limner.engine.sample import ModelSource
 from limner.errors import InvalidRequest, NotReady
 
 _EMBEDDED = "embedded:"
+_INDEX = "model_index.json"
+_HUB_TIMEOUT_S = 10.0
 _WHOLE_FILE_BYTES = 64 * 1024 * 1024
 _SAMPLE_BYTES = 1024 * 1024
 
@@ -198,7 +200,8 @@ def _looks_like_hub_id(text: str) -> bool:
 
 
 def _hub_pipeline(source: ModelSource) -> str:
-    from huggingface_hub import hf_hub_download
+    import httpx2
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -208,7 +211,10 @@ def _hub_pipeline(source: ModelSource) -> str:
 
     name = source.source
     try:
-        index = hf_hub_download(name, "model_index.json", revision=source.revision)
+        if not isinstance(try_to_load_from_cache(name, _INDEX, revision=source.revision), str):
+            # Asked once and without the retries of a download: a hub that is out of reach is known at once.
+            get_hf_file_metadata(hf_hub_url(name, _INDEX, revision=source.revision), timeout=_HUB_TIMEOUT_S)
+        index = hf_hub_download(name, _INDEX, revision=source.revision)
     except LocalEntryNotFoundError as error:
         raise NotReady(f"{name} is not on this machine and huggingface.co cannot be reached") from error
     except GatedRepoError as error:
@@ -223,6 +229,6 @@ def _hub_pipeline(source: ModelSource) -> str:
         raise InvalidRequest(
             f"{name} has no model_index.json, so it is no diffusers pipeline", param="model"
         ) from error
-    except OSError as error:
+    except (OSError, httpx2.TransportError) as error:
         raise NotReady(f"{name} is not on this machine and huggingface.co cannot be reached: {error}") from error
     return _class_name(Path(index), name)

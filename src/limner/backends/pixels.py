@@ -1,0 +1,53 @@
+"""Pictures on their way into a pipeline and out again. Pure Pillow; knows neither engine nor loop."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import PIL.Image
+
+from limner.core import Picture, PixelMode, Size
+
+_WHITE = (255, 255, 255)
+
+
+def opaque(picture: Picture) -> PIL.Image.Image:
+    """``picture`` in RGB, which is what pipelines read: what is transparent lies on white."""
+    image = _image(picture)
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    ground = PIL.Image.new("RGB", image.size, _WHITE)
+    ground.paste(image, mask=image.getchannel("A"))
+    return ground
+
+
+def grey(mask: Picture) -> PIL.Image.Image:
+    """``mask`` in mode L."""
+    return _image(mask).convert("L")
+
+
+def resized(image: PIL.Image.Image, size: Size | None) -> PIL.Image.Image:
+    """``image`` at ``size`` by a Lanczos filter; the same object where nothing changes."""
+    if size is None or image.size == (size.width_px, size.height_px):
+        return image
+    return image.resize((size.width_px, size.height_px), PIL.Image.Resampling.LANCZOS)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a masked edit must leave alone. Models redraw everything, if only by a little."""
+
+    original: PIL.Image.Image
+    mask: PIL.Image.Image
+
+    def restored(self, drawn: Picture) -> Picture:
+        """``drawn`` where the mask is 255, the original where it is 0, and softly between, in RGB.
+
+        Where the sizes are equal, what the mask keeps is the original's bytes.
+        """
+        original, mask = (resized(image, drawn.size) for image in (self.original, self.mask))
+        image = PIL.Image.composite(opaque(drawn), original, mask)
+        return Picture(cast(PixelMode, image.mode), drawn.size, image.tobytes())
+
+
+def _image(picture: Picture) -> PIL.Image.Image:
+    return PIL.Image.frombytes(picture.mode, (picture.size.width_px, picture.size.height_px), picture.pixels)
