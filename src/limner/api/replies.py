@@ -125,8 +125,12 @@ async def images_body(
     if links is not None:
         urls = [await links.store(file, media_type(output.format)) for file in files]
         return orjson.dumps({"created": int(time.time()), "data": [{"url": url} for url in urls], **envelope})
-    items = b",".join(b'{"b64_json":"' + pybase64.b64encode(file) + b'"}' for file in files)
-    return b'{"created":%d,"data":[%s],' % (int(time.time()), items) + orjson.dumps(envelope)[1:]
+    parts: list[bytes | memoryview] = [b'{"created":%d,"data":[' % int(time.time())]
+    for file in files:
+        parts += [b'{"b64_json":"', pybase64.b64encode(file), b'"},']
+    parts[-1] = b'"}],'
+    parts.append(memoryview(orjson.dumps(envelope))[1:])
+    return b"".join(parts)  # one copy of the megabytes, not three
 
 
 def event_bytes(kind: Literal["partial_image", "completed"], job: Job, file: bytes, extra: Mapping[str, Any]) -> bytes:

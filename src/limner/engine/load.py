@@ -11,6 +11,7 @@ import torch
 
 from limner.engine.devices import Device
 from limner.engine.probe import Kind, Probe, probe, weights_revision
+from limner.engine.processor import tune
 from limner.engine.sample import LoadedModel, ModelSource
 from limner.errors import InvalidRequest, NotReady
 
@@ -30,6 +31,8 @@ def load_pipeline(source: ModelSource, device: Device) -> tuple[Any, LoadedModel
     modules = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
     for module in modules:
         module.eval().requires_grad_(False)
+    if device.name == "cpu":
+        tune(modules)
     size = sum(p.numel() * p.element_size() for module in modules for p in module.parameters())
     revision = weights_revision(origin)
     return pipeline, LoadedModel(source.id, type(pipeline).__name__, revision, size, origin)

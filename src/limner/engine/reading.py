@@ -3,6 +3,7 @@
 Owns the ways in which diffusers' pipelines turn a prompt into tokens; where it does not know one it does not guess.
 """
 
+import functools
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ def reading(pipeline: Any, tokenizers: Mapping[str, Any], text: str, arguments: 
     template = getattr(pipeline, "prompt_template_encode", None)
     if isinstance(template, str):
         return Reading(_count(tokenizer, template.format(text)) - _count(tokenizer, template.format("")), limit)
-    if _uses_chat(pipeline):
+    if _uses_chat(type(pipeline)):
         full, empty = (_count(tokenizer, _chat(tokenizer, part)) for part in (text, ""))
         before = _count(tokenizer, _chat(tokenizer, _MARK).partition(_MARK)[0])  # what comes after is cut first
         return Reading(full - empty, limit - before)
@@ -57,10 +58,11 @@ def _limit(pipeline: Any, tokenizer: Any, arguments: Mapping[str, Any]) -> int |
     return limit if isinstance(limit, int) and limit < 10**6 else None  # tokenizers without a limit say 10**30
 
 
-def _uses_chat(pipeline: Any) -> bool:
+@functools.cache
+def _uses_chat(pipeline: type) -> bool:
     """Whether this class puts prompts into its tokenizer's chat template: nothing but its source tells."""
     try:
-        return "apply_chat_template" in inspect.getsource(type(pipeline))
+        return "apply_chat_template" in inspect.getsource(pipeline)
     except (OSError, TypeError):
         return False
 
