@@ -47,8 +47,8 @@ class TestOperations:
 
     def test_too_many_pictures_come_before_anything_else(self) -> None:
         asked = request(Operation.UPSCALE, inputs=(picture(),) * 5, prompt="", n=99)
-        assert "5 pictures. Allowed for sketch: at most 4" in refused(SKETCH, asked).message
-        assert "at most 2" in refused(SKETCH, asked, Policy(max_images=2)).message
+        assert "5 pictures. Allowed for sketch: at most 2" in refused(SKETCH, asked).message
+        assert "at most 1" in refused(SKETCH, asked, Policy(max_images=1)).message
 
     def test_pictures_and_masks_belong_to_their_operations(self) -> None:
         assert "takes no input pictures, 1 given" in refused(SKETCH, request(inputs=(picture(),))).message

@@ -69,6 +69,7 @@ class SizeEntry(Entry):
     choices: tuple[SizeText, ...] = ()
     edit_pixels: int = Field(1024 * 1024, ge=1)
     min_input_px: int = Field(1, ge=1)
+    caution: str | None = None
     max_input_ratio: float = Field(math.inf, ge=1)
 
     def rules(self) -> SizeRules:

@@ -17,6 +17,13 @@ BENT = 0.2  # log of the factor by which proportions may be off before we say so
 
 def settle_size(request: Request, spec: ModelSpec) -> tuple[Size, tuple[Warning, ...]]:
     """The size to draw, which obeys every rule of ``spec.sizes``. Raises InvalidRequest for a size out of bounds."""
+    size, warnings = _settled(request, spec)
+    if spec.sizes.caution is None or size == spec.sizes.default:
+        return size, warnings
+    return size, (*warnings, Warning("size", "unverified", spec.sizes.caution))
+
+
+def _settled(request: Request, spec: ModelSpec) -> tuple[Size, tuple[Warning, ...]]:
     rules = spec.sizes
     if request.size is not None:
         return _given(request.size, rules, spec.id)
