@@ -7,8 +7,8 @@ from limner.config import Settings
 HEADER = """# Settings
 
 Each setting stands in the file given to `limner serve --config FILE` (TOML) under its name, or in the environment as
-`LIMNER_` and its name in capitals (lists separated by commas, or as JSON). The command line wins over the environment, the
-environment over the file. A name that does not exist stops the start and the nearest one is suggested.
+`LIMNER_` and its name in capitals (lists separated by commas, or as JSON). The command line wins over the environment,
+the environment over the file. A name that does not exist stops the start and the nearest one is suggested.
 
 ```toml
 # limner.toml

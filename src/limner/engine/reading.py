@@ -5,9 +5,9 @@ Owns the ways in which diffusers' pipelines turn a prompt into tokens; where it 
 
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 _MARK = "limnerprompt"  # stands for the prompt in a template, to see what comes before it
 
@@ -59,10 +59,10 @@ def _limit(pipeline: Any, tokenizer: Any, arguments: Mapping[str, Any]) -> int |
 
 
 @functools.cache
-def _uses_chat(pipeline: type) -> bool:
+def _uses_chat(pipeline: Hashable) -> bool:
     """Whether this class puts prompts into its tokenizer's chat template: nothing but its source tells."""
     try:
-        return "apply_chat_template" in inspect.getsource(pipeline)
+        return "apply_chat_template" in inspect.getsource(cast(type, pipeline))
     except (OSError, TypeError):
         return False
 
