@@ -5,9 +5,9 @@ Owns the ways in which diffusers' pipelines turn a prompt into tokens; where it 
 
 import functools
 import inspect
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 _MARK = "limnerprompt"  # stands for the prompt in a template, to see what comes before it
 
@@ -40,7 +40,8 @@ def reading(pipeline: Any, tokenizers: Mapping[str, Any], text: str, arguments: 
     template = getattr(pipeline, "prompt_template_encode", None)
     if isinstance(template, str):
         return Reading(_count(tokenizer, template.format(text)) - _count(tokenizer, template.format("")), limit)
-    if _uses_chat(type(pipeline)):
+    kind: Any = type(pipeline)  # mypy takes no class for hashable
+    if _uses_chat(kind):
         full, empty = (_count(tokenizer, _chat(tokenizer, part)) for part in (text, ""))
         before = _count(tokenizer, _chat(tokenizer, _MARK).partition(_MARK)[0])  # what comes after is cut first
         return Reading(full - empty, limit - before)
@@ -59,10 +60,10 @@ def _limit(pipeline: Any, tokenizer: Any, arguments: Mapping[str, Any]) -> int |
 
 
 @functools.cache
-def _uses_chat(pipeline: Hashable) -> bool:
+def _uses_chat(kind: Any) -> bool:
     """Whether this class puts prompts into its tokenizer's chat template: nothing but its source tells."""
     try:
-        return "apply_chat_template" in inspect.getsource(cast(type, pipeline))
+        return "apply_chat_template" in inspect.getsource(kind)
     except (OSError, TypeError):
         return False
 
