@@ -1,4 +1,3 @@
-import base64
 import io
 from collections.abc import Mapping
 from typing import get_args
@@ -12,7 +11,7 @@ from limner.core import ImageFormat, Output, Picture, PixelMode, Size
 from limner.errors import InvalidRequest
 from limner.media.convert import from_image
 from limner.media.decode import DecodeLimits, decode
-from limner.media.encode import b64, encode, media_type, on_white
+from limner.media.encode import encode, media_type, on_white
 from limner.media.resize import fit
 from limner.media.threads import MediaThreads
 from tests.media.hostile import file_of
@@ -133,10 +132,6 @@ def test_lossy_formats_carry_text_as_a_user_comment(
 
 def test_text_that_no_jpeg_segment_holds_is_left_out() -> None:
     assert not opened(encode(picture_of(), Output("jpeg"), {"parameters": "x" * 70_000})).getexif()
-
-
-def test_b64_is_plain_base64() -> None:
-    assert b64(bytes(range(256))) == base64.b64encode(bytes(range(256))).decode()
 
 
 @pytest.mark.parametrize("mode", get_args(PixelMode))

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 from starlette.datastructures import UploadFile
 
+from limner.catalogue.values import shown
 from limner.core import Picture
 from limner.errors import InvalidRequest, Overloaded, TooLarge, UnsupportedMedia
+from limner.media.decode import is_data_url
 from limner.media.fetch import Fetcher
 from limner.media.threads import MediaThreads
 
@@ -72,14 +74,14 @@ class PictureReader:
             async with self._files:
                 return self._budget.hold(await self._media.decode(await source.read(), param=param))
         text = source.strip()
-        if text[:5].lower() == "data:":
+        if is_data_url(text):
             async with self._files:
                 return self._budget.hold(await self._media.decode_base64(text, param=param))
         if text[:7].lower() == "http://" or text[:8].lower() == "https://":
             async with self._fetches:
                 return self._budget.hold(await self._media.decode(await self._fetcher.fetch(text, param), param=param))
         raise UnsupportedMedia(
-            f"{param!r} must be an uploaded file, a data: URL or an http(s) URL, not {text[:40]!r}", param=param
+            f"{param!r} must be an uploaded file, a data: URL or an http(s) URL, not {shown(text)}", param=param
         )
 
     def _check_bytes(self, upload: UploadFile, param: str) -> None:

@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Mapping
 
 import orjson
-import pybase64
 from fpng import fpng_ext
 from PIL import Image
 
@@ -29,11 +28,6 @@ _USER_COMMENT, _EXIF_DIRECTORY = 0x9286, 0x8769
 def media_type(image_format: ImageFormat) -> str:
     """The MIME type, such as ``image/png``."""
     return f"image/{image_format}"
-
-
-def b64(data: bytes) -> str:
-    """Standard base64 with padding and no line breaks."""
-    return pybase64.b64encode_as_string(data)
 
 
 def encode(picture: Picture, output: Output, text: Mapping[str, str] | None = None) -> bytes:
