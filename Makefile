@@ -22,10 +22,10 @@ NODE_CLIENTS := tests/e2e/node
 NODE_STAMP := $(NODE_CLIENTS)/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev-setup serve test test-heavy check format bench train eval docs lock clean stale
+.PHONY: help setup dev-setup serve test test-heavy test-s3 check format bench chaos train eval docs lock clean stale
 
 help: ## say what there is
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do \
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do \
 		printf '%-18s %s\n' "$$name" "$$text"; done
 
 setup: $(RUN_STAMP) ## create .venv and install what limner runs on
@@ -65,12 +65,18 @@ test: check $(NODE_STAMP) ## every check: linters, types, tests
 test-heavy: $(DEV_STAMP) ## the tests that need minutes or much memory
 	$(BIN)/python -m pytest -m heavy $(ARGS)
 
+test-s3: $(DEV_STAMP) ## the tests of pictures in an object store, against a local one
+	$(BIN)/python -m pytest -m s3 tests/s3 $(ARGS)
+
 format: $(DEV_STAMP) ## let ruff format and fix what it can
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
 bench: $(DEV_STAMP) ## measure
 	$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: $(DEV_STAMP) ## kill the server at random and count what is lost
+	$(BIN)/python -m chaos $(ARGS)
 
 train: $(RUN_STAMP) ## train the embedded models anew
 	$(BIN)/python -m training all $(ARGS)

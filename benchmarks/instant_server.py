@@ -23,11 +23,10 @@ from benchmarks.drawings import MODEL
 from benchmarks.pictures import as_png, photograph
 from limner.api.app import create_app
 from limner.catalogue import Catalogue
-from limner.catalogue.resolve import Policy
 from limner.config import Settings, load_settings
 from limner.core import EncodedPicture, Event, Finished, Picture, Request
 from limner.roster import Roster, ServedModel
-from limner.service import Service
+from limner.service import Service, open_tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +58,13 @@ def limner_app(picture: Picture | EncodedPicture, data: Path) -> ASGIApp:
         roster.add(model)
         model.loaded()
         roster.settle()
-        service = Service(roster, Policy.of(settings), queue_limit=settings.queue_limit)
-        try:
-            yield service
-        finally:
-            await service.aclose()
+        async with open_tools(settings) as tools:
+            service = Service(roster, settings, tools)
+            await service.start()
+            try:
+                yield service
+            finally:
+                await service.aclose()
 
     return create_app(load_settings(None, {"data": data, "log_level": "warning"}), open_service)
 

@@ -28,6 +28,14 @@ $ limner edit room.png "a window" --mask wall.png --server http://127.0.0.1:8000
 $ limner serve Qwen/Qwen-Image Tongyi-MAI/Z-Image-Turbo --port 9000
 ```
 
+`keys` and `usage` work on the database of the settings (`--config`, `--data`, `LIMNER_DATABASE`), whether or not a
+server is running; [Accounts](accounts.md) says more.
+
+```console
+$ KEY=$(limner keys create alice --rate 30 --credits 100)
+$ limner usage --since 2026-11-01
+```
+
 With `-o out.png -n 3` the files are `out_0.png`, `out_1.png` and `out_2.png`, in the order of their seeds. Files that
 exist are replaced. The format is that of the name's ending (`.png`, `.jpg`, `.jpeg`, `.webp`) unless `--format` says
 otherwise.
@@ -44,13 +52,21 @@ def render() -> str:
     root = typer.main.get_command(app)
     assert isinstance(root, TyperGroup)
     codes = "\n".join(f"| {code.value} | {meaning} |" for code, meaning in MEANINGS.items())
-    return HEADER + codes + "\n" + "".join(_section(name, command) for name, command in root.commands.items())
+    return HEADER + codes + "\n" + _sections(root, "limner")
+
+
+def _sections(group: TyperGroup, path: str) -> str:
+    """One section a command; of a group of commands one for each of them."""
+    return "".join(
+        _sections(command, f"{path} {name}") if isinstance(command, TyperGroup) else _section(f"{path} {name}", command)
+        for name, command in group.commands.items()
+    )
 
 
 def _section(name: str, command: object) -> str:
     """A command's heading, usage line and table of arguments and options."""
     assert isinstance(command, TyperCommand)
-    usage, rows = ["limner", name], []
+    usage, rows = [name], []
     for param in command.params:
         help_text = getattr(param, "help", None) or ""
         if isinstance(param, TyperArgument):
@@ -64,7 +80,7 @@ def _section(name: str, command: object) -> str:
     if any(not isinstance(param, TyperArgument) for param in command.params):
         usage.append("[OPTIONS]")
     table = "\n| | |\n|---|---|\n" + "\n".join(rows) + "\n" if rows else ""
-    return f"\n## limner {name}\n\n{command.help}\n\n    {' '.join(usage)}\n{table}"
+    return f"\n## {name}\n\n{command.help}\n\n    {' '.join(usage)}\n{table}"
 
 
 if __name__ == "__main__":

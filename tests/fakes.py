@@ -7,11 +7,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 from limner.catalogue import Catalogue
-from limner.catalogue.resolve import Policy
 from limner.config import Settings
 from limner.core import Event, Finished, Picture, Preview, Progress, Request, Size
 from limner.roster import Roster, ServedModel
-from limner.service import Service
+from limner.service import Service, open_tools
 
 
 def flat(size: Size, seed: int) -> Picture:
@@ -72,10 +71,12 @@ def opener(
                 model.loaded()
         if not loading:
             roster.settle()
-        service = Service(roster, Policy.of(settings), queue_limit=settings.queue_limit)
-        try:
-            yield service
-        finally:
-            await service.aclose()
+        async with open_tools(settings) as tools:
+            service = Service(roster, settings, tools)
+            await service.start()
+            try:
+                yield service
+            finally:
+                await service.aclose()
 
     return open_service

@@ -22,24 +22,45 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "config": {"core", "errors"},
     "memory": set(),
+    "secrets_file": set(),
+    "logs": GROUND,
+    "metrics": GROUND,
+    "tracing": GROUND,
+    "store": GROUND,
     "media": GROUND,
-    "blobs": GROUND,
+    "blobs": {*GROUND, "secrets_file"},
     "catalogue": GROUND,
     "suite": GROUND,
     "engine": GROUND,
-    "jobs": {*GROUND, "catalogue"},
+    "records": {*GROUND, "store"},
+    "jobs": {*GROUND, "catalogue", "store"},
+    "accounts": {*GROUND, "catalogue", "secrets_file", "store"},
+    "webhooks": {*GROUND, "media", "secrets_file", "store"},
     "backends": {*GROUND, "catalogue", "engine", "suite"},
     "roster": {*GROUND, "catalogue", "backends"},
-    "service": {*GROUND, "catalogue", "backends", "jobs", "roster"},
-    "runtime": {*GROUND, "memory", "catalogue", "backends", "engine", "suite", "roster", "service"},
-    "api": {*GROUND, "memory", "catalogue", "media", "blobs", "jobs", "roster", "service", "runtime"},
-    "cli": {*GROUND, "catalogue", "media", "jobs", "roster", "service", "runtime", "api"},
+    "service": {
+        *GROUND, "accounts", "backends", "blobs", "catalogue", "jobs", "logs", "media", "metrics", "records", "roster",
+        "store", "tracing",
+    },  # fmt: skip
+    "runtime": {*GROUND, "memory", "catalogue", "backends", "engine", "metrics", "suite", "roster", "service"},
+    "doctor": {
+        *GROUND, "accounts", "backends", "blobs", "catalogue", "engine", "roster", "runtime", "secrets_file", "service",
+        "store", "suite", "tracing",
+    },  # fmt: skip
+    "api": {
+        *GROUND, "accounts", "blobs", "catalogue", "jobs", "logs", "media", "memory", "metrics", "records", "roster",
+        "runtime", "secrets_file", "service", "store", "tracing", "webhooks",
+    },  # fmt: skip
+    "cli": {
+        *GROUND, "accounts", "api", "blobs", "catalogue", "doctor", "jobs", "logs", "media", "records", "roster",
+        "runtime", "service", "store",
+    },  # fmt: skip
     "__main__": {"cli"},
 }
 # Doors: a part that only these modules may go through.
 DOORS = {
-    "engine": {"limner.backends.local", "limner.runtime"},
-    "runtime": {"limner.api.serve", "limner.cli.local"},
+    "engine": {"limner.backends.local", "limner.doctor.machine", "limner.doctor.models", "limner.runtime"},
+    "runtime": {"limner.api.serve", "limner.cli.local", "limner.doctor.models"},
 }
 TENSOR_LIBRARIES = {
     "torch", "torchvision", "diffusers", "transformers", "peft", "safetensors", "accelerate", "tokenizers",

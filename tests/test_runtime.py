@@ -9,8 +9,9 @@ import pytest
 
 from limner import runtime
 from limner.config import Settings, load_settings
-from limner.core import Finished, Operation, Request
+from limner.core import Operation, Request
 from limner.errors import InvalidRequest
+from limner.jobs import Outcome
 from limner.service import Service
 
 STEPS = "num_inference_steps"
@@ -45,12 +46,12 @@ async def test_one_broken_model_does_not_keep_the_others_from_drawing(
 ) -> None:
     released = threading.Event()
     monkeypatch.setattr(runtime, "release_free_memory", released.set)
-    monkeypatch.setattr("limner.service.IDLE_S", 0)
+    monkeypatch.setattr("limner.service.service.IDLE_S", 0)
     broken = model_without_a_pipeline(tmp_path / "broken")
     async with runtime.open_service(settings_for(tmp_path, broken, "sketch")) as service:
         assert await settled(service) == {"broken": "failed", "sketch": "ready"}
         job = await service.submit(Request(Operation.GENERATE, "sketch", "a red circle", params={STEPS: 1}))
-        assert isinstance([event async for event in job.events()][-1], Finished)
+        assert isinstance([event async for event in job.events()][-1], Outcome)
         assert await asyncio.to_thread(released.wait, 10), "memory was not given back when idle"
 
 

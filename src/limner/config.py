@@ -46,12 +46,16 @@ def _split(value: object) -> object:
 # NoDecode: pydantic-settings would take the environment's lists as JSON only.
 Texts: TypeAlias = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?", re.ASCII)
+PEPPER = re.compile(r"([0-9a-fA-F]{2}){32,}")
+SECRETS = frozenset({"key_pepper"})  # whose values no message repeats
 
 
 class Settings(BaseSettings):
     """All settings; each can stand in ``limner.toml`` under its name or in the environment as ``LIMNER_<NAME>``."""
 
-    model_config = SettingsConfigDict(env_prefix="LIMNER_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="LIMNER_", frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     models: Texts = Field((), description="Models to serve; empty serves the embedded sketch.")
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
@@ -68,6 +72,39 @@ class Settings(BaseSettings):
     max_timeout_s: float = Field(3600.0, gt=0, le=86_400, description="The longest deadline a request may ask for.")
     drain_s: int = Field(30, ge=0, le=86_400, description="How long running work may go on after SIGTERM.")
     link_lifetime_s: float = Field(7 * 86_400, gt=0, le=366 * 86_400, description="How long signed links work.")
+
+    database: str = Field("", description="sqlite:///PATH, sqlite:// (in memory) or postgresql://...; empty: in data.")
+    blobs: str = Field(
+        "", description="Where pictures lie: s3://bucket/prefix, gs://bucket/prefix, a directory; empty: in data."
+    )
+    keep_images_s: float = Field(7 * 86_400, gt=0, le=3660 * 86_400, description="How long finished pictures are kept.")
+    keep_jobs_s: float = Field(30 * 86_400, gt=0, le=3660 * 86_400, description="How long ended jobs are remembered.")
+    embed_recipe: bool = Field(True, description="Whether pictures carry the parameters they were made with.")
+    draws: bool = Field(True, description="Whether this process draws; off, others on the same database do.")
+    jobs_limit: int = Field(10_000, ge=1, le=10_000_000, description="Jobs queued or running, in all, before 429.")
+    jobs_at_once: int = Field(0, ge=0, le=10_000, description="Jobs this process works on at once; 0: twice max_batch.")
+    lease_s: float = Field(
+        30.0, ge=2, le=3600, description="After this long without a sign of life a job is taken over."
+    )
+    max_crashes: int = Field(3, ge=1, le=100, description="How often a job's process may die before the job fails.")
+    client_left: Literal["cancel", "detach"] | Annotated[float, Field(ge=0, le=1)] = Field(
+        "cancel", description="What a waiting client's leaving does to its job; a number detaches past that progress."
+    )
+
+    open: Literal["auto", "yes", "no"] = Field(
+        "auto", description="Whether no API key is needed; auto: only on loopback while no key exists."
+    )
+    key_pepper: str = Field(
+        "", repr=False, description="Secret (64 hex digits or more) under which API keys are hashed; empty: in data."
+    )
+    credits_per_device_s: float = Field(1.0, ge=0, description="Price of a second of device time, in credits.")
+    webhooks: bool = Field(True, description="Whether jobs may name a URL that is told of their end.")
+    webhook_allow: Texts = Field((), description="Private networks (CIDR) that webhooks may reach.")
+    log_format: Literal["text", "json"] = Field("text", description="How log lines look.")
+    log_prompts: bool = Field(False, description="Whether log lines carry prompts.")
+    metrics: bool = Field(True, description="Whether /metrics answers.")
+    otlp_endpoint: str = Field("", description="OpenTelemetry collector (OTLP over HTTP) for traces; empty: none.")
+    trace_share: float = Field(0.05, ge=0, le=1, description="Share of requests that are traced.")
 
     max_body_bytes: int = Field(256 * MIB, ge=KIB, description="Largest request body.")
     max_json_bytes: int = Field(MIB, ge=KIB, description="Largest JSON body of a request without pictures.")
@@ -90,6 +127,11 @@ class Settings(BaseSettings):
     lanes: int = Field(0, ge=0, le=256, description="Executors on a CPU; 0 means one per core.")
     max_batch: int = Field(8, ge=1, le=256, description="Most samples merged into one forward pass.")
 
+    @property
+    def database_url(self) -> str:
+        """Where the database is: as set, or an SQLite file in the data directory."""
+        return self.database or f"sqlite:///{self.data / 'limner.db'}"
+
     @field_validator("data", mode="before")
     @classmethod
     def _names_a_directory(cls, value: object) -> object:
@@ -104,11 +146,18 @@ class Settings(BaseSettings):
             raise ValueError("not an http(s) URL; write it like https://images.example.org")
         return value
 
-    @field_validator("fetch_allow")
+    @field_validator("fetch_allow", "webhook_allow")
     @classmethod
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for network in value:
             ip_network(network)
+        return value
+
+    @field_validator("key_pepper")
+    @classmethod
+    def _is_a_pepper(cls, value: str) -> str:
+        if value and not PEPPER.fullmatch(value):
+            raise ValueError("not a secret of 64 hex digits or more; make one with: openssl rand -hex 32")
         return value
 
     @field_validator("device")
@@ -192,4 +241,5 @@ def _line(error: "ErrorDetails") -> str:
     message = error["msg"].removeprefix("Value error, ")
     if not error["loc"]:  # of several settings together: their names and values stand in the message
         return message
-    return f"{'.'.join(map(str, error['loc']))}: {message} (got {error.get('input')!r})"
+    given = "" if error["loc"][0] in SECRETS else f" (got {error.get('input')!r})"
+    return f"{'.'.join(map(str, error['loc']))}: {message}{given}"

@@ -1,35 +1,118 @@
-"""A job: one accepted request and all that has happened to it.
+"""A job: one accepted request and all that has happened to it, as this process knows it.
 
-Owns the history of events and its followers; does not run anything.
+Owns the history of events and its followers; does not run anything and reads no database.
 """
 
 import asyncio
-import time
-import uuid
-from collections.abc import AsyncIterator
-from typing import Literal
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
-from limner.catalogue.spec import ModelSpec
-from limner.core import Event, Finished, Progress, Queued, Request, Warning
+from limner.core import ImageFormat, Preview, Progress, Queued, Request, Size, Warning
 from limner.errors import ClientLeft, LimnerError
+from limner.store.rows import Hook, JobStatus
 
-JobStatus = Literal["queued", "running", "finished", "failed", "cancelled"]
+LAST_EVENT = "end"
+ResponseFormat = Literal["b64_json", "url"]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """How a request is handed in. ``detached``: nobody waits for it, and it may wait longer than those who do.
+    ``warnings`` are what the dialect noticed; ``response_format`` is how its result is shown whenever it is asked for.
+    """
+
+    idempotency_key: str | None = None
+    hook: Hook | None = None
+    detached: bool = False
+    warnings: tuple[Warning, ...] = ()
+    response_format: ResponseFormat = "url"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """A finished picture in the blob store. ``data`` is the file while it is still in memory."""
+
+    id: str
+    key: str
+    format: ImageFormat
+    size: Size
+    seed: int
+    size_bytes: int
+    expires_at_s: float
+    data: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished job's pictures in seed order, and what only its end could tell."""
+
+    pictures: tuple[StoredPicture, ...]
+    model_revision: str | None
+    timings_s: Mapping[str, float]
+    warnings: tuple[Warning, ...]
+
+
+JobEvent: TypeAlias = Queued | Progress | Preview | Outcome
+
+
+@dataclass(slots=True)
+class Times:
+    """When what happened, in unix seconds; ``deadline_at_s`` is when the job is given up."""
+
+    created_at_s: float
+    deadline_at_s: float
+    started_at_s: float | None = None
+    ended_at_s: float | None = None
+
+
+@dataclass(slots=True)
+class Account:
+    """What a job costs, in micro-credits, and the device time it took."""
+
+    reserve_micro: int = 0
+    cost_micro: int = 0
+    device_s: float = 0.0
 
 
 class Job:
-    """Created by the service. ``request`` is resolved: nothing in it is left to guess."""
+    """Made by the service. ``request`` is resolved: nothing in it is left to guess; it lacks its pictures when the job
+    is not drawn by this process. ``effective`` is what the catalogue says the request amounts to.
 
-    def __init__(self, request: Request, spec: ModelSpec, warnings: tuple[Warning, ...]) -> None:
-        self.id = f"job_{uuid.uuid4().hex}"
+    An event's id names the history it stands in: another process, or this one later, has another for the same job.
+    """
+
+    def __init__(
+        self,
+        job_id: str,
+        request: Request,
+        *,
+        effective: Mapping[str, Any],
+        warnings: tuple[Warning, ...],
+        times: Times,
+        response_format: ResponseFormat = "url",
+    ) -> None:
+        self.id = job_id
         self.request = request
-        self.spec = spec
+        self.effective = effective
         self.warnings = warnings
-        self.created_at_s = time.time()
+        self.times = times
+        self.response_format: ResponseFormat = response_format
+        self.account = Account()
         self.status: JobStatus = "queued"
         self.error: LimnerError | None = None
+        self.outcome: Outcome | None = None
         self.cancel_requested = asyncio.Event()
-        self._history: list[Event] = []
+        self.followers = 0
+        self._source = secrets.token_hex(4)
+        self._history: list[JobEvent] = []
         self._changed = asyncio.Condition()
+
+    @property
+    def model(self) -> str:
+        """The id of the model that draws it."""
+        return self.request.model
 
     @property
     def done(self) -> bool:
@@ -43,43 +126,90 @@ class Job:
             return 1.0
         return next((e.fraction for e in reversed(self._history) if isinstance(e, Progress)), 0.0)
 
+    @property
+    def last(self) -> JobEvent | None:
+        """What was recorded last."""
+        return self._history[-1] if self._history else None
+
     def cancel(self) -> None:
         """Ask for the work to stop; followers then see ClientLeft. Does nothing once the job is done."""
         self.cancel_requested.set()
 
-    async def events(self, start: int = 0) -> AsyncIterator[Event]:
-        """Every event from the ``start``-th on, past ones first; ends after Finished, raises the job's error."""
-        position = start
-        while True:
-            async with self._changed:
-                while position >= len(self._history) and not self.done:
-                    await self._changed.wait()
-            while position < len(self._history):
-                position += 1
-                yield self._history[position - 1]
-            if self.done and position >= len(self._history):
-                if self.error is not None:
-                    raise self.error
-                return
+    async def events(self, after: str | None = None) -> AsyncIterator[JobEvent]:
+        """As `numbered_events`, without their ids."""
+        async for _, event in self.numbered_events(after):
+            yield event
 
-    async def result(self) -> Finished:
+    async def numbered_events(self, after: str | None = None) -> AsyncIterator[tuple[str, JobEvent]]:
+        """Events and their ids, past ones first; ends when the job has finished, raises the job's error otherwise.
+
+        ``after`` is an id that was given out before: what came later follows, or all that is known where it stands in
+        another history.
+        """
+        position = self._position_after(after)
+        self.followers += 1
+        try:
+            while True:
+                async with self._changed:
+                    while position >= len(self._history) and not self.done:
+                        await self._changed.wait()
+                while position < len(self._history):
+                    position += 1
+                    yield self._event_id(position), self._history[position - 1]
+                if self.done and position >= len(self._history):
+                    if self.error is not None and after != LAST_EVENT:
+                        raise self.error
+                    return
+        finally:
+            self.followers -= 1
+
+    def _position_after(self, event_id: str | None) -> int:
+        if event_id == LAST_EVENT and self.done:
+            return len(self._history)
+        source, _, number = (event_id or "").rpartition("-")
+        known = source == self._source and number.isascii() and number.isdigit() and len(number) < 10
+        return min(int(number), len(self._history)) if known else 0
+
+    def _event_id(self, position: int) -> str:
+        if isinstance(self._history[position - 1], Outcome):
+            return LAST_EVENT
+        return f"{self._source}-{position}"
+
+    async def result(self) -> Outcome:
         """Wait for the pictures; raises the job's error."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.done)
         if self.error is not None:
             raise self.error
-        finished = self._history[-1]
-        assert isinstance(finished, Finished)
-        return finished
+        assert self.outcome is not None, "a job finishes with its pictures"
+        return self.outcome
 
-    async def record(self, event: Event) -> None:
+    async def wait(self, timeout_s: float) -> None:
+        """Return when the job is done, or after ``timeout_s``."""
+        try:
+            async with asyncio.timeout(timeout_s), self._changed:
+                await self._changed.wait_for(lambda: self.done)
+        except TimeoutError:
+            pass
+
+    def begin(self, started_at_s: float | None) -> None:
+        """Work begins; the service alone calls this."""
+        self.times.started_at_s = started_at_s
+        self.status = "running"
+
+    async def record(self, event: Queued | Progress | Preview) -> None:
         """Append an event; the service alone calls this."""
         async with self._changed:
             self._history.append(event)
-            if isinstance(event, Finished):
-                self.status = "finished"
-            elif not isinstance(event, Queued):
-                self.status = "running"
+            self.status = "queued" if isinstance(event, Queued) else "running"
+            self._changed.notify_all()
+
+    async def finish(self, outcome: Outcome) -> None:
+        """End the job with its pictures; the service alone calls this."""
+        async with self._changed:
+            self._history.append(outcome)
+            self.outcome = outcome
+            self.status = "finished"
             self._changed.notify_all()
 
     async def fail(self, error: LimnerError) -> None:

@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from limner.backends.local import LocalBackend
-from limner.catalogue import Catalogue, ModelSpec, Policy, SourceMatch
+from limner.catalogue import Catalogue, ModelSpec, SourceMatch
 from limner.config import Settings
 from limner.engine import EngineSettings, ModelSource
 from limner.engine.probe import probe
 from limner.errors import InvalidRequest, LimnerError
 from limner.memory import release_free_memory
 from limner.roster import Roster, ServedModel
-from limner.service import Service
+from limner.service import Service, open_tools
 
 logger = logging.getLogger(__name__)
 EMBEDDED = "sketch"
@@ -60,14 +60,24 @@ async def open_service(settings: Settings, specs: Sequence[ModelSpec] | None = N
     roster = Roster()
     for spec in specs:
         roster.add(ServedModel(spec, backend))
-    service = Service(roster, Policy.of(settings), queue_limit=settings.queue_limit, on_idle=release_free_memory)
-    loading = asyncio.create_task(_load_all(roster, backend))
-    try:
-        yield service
-    finally:
-        loading.cancel()
-        await asyncio.wait({loading})
-        await service.aclose()
+    async with open_tools(settings, release_free_memory) as tools:
+        tools.metrics.watch_engine(backend.stats)
+        service = Service(roster, settings, tools)
+        await service.start()
+        loading = asyncio.create_task(_load_all(roster, backend) if settings.draws else _leave_to_others(roster))
+        try:
+            yield service
+        finally:
+            loading.cancel()
+            await asyncio.wait({loading})
+            await service.aclose(settings.drain_s)
+
+
+async def _leave_to_others(roster: Roster) -> None:
+    """This process only takes jobs in: whether a model can be used is known to those that draw."""
+    for model in roster:
+        model.loaded()
+    roster.settle()
 
 
 async def _load_all(roster: Roster, backend: LocalBackend) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from limner.catalogue import describe
 from tests.catalogue.make import CATALOGUE
 
@@ -11,6 +13,7 @@ def test_describes_a_model_for_lists_and_forms() -> None:
     assert entry["operations"] == ["generate", "edit", "inpaint"]
     assert entry["limits"] == {"max_images": 1, "max_n": 10, "max_prompt_chars": 32_000}
     assert entry["licence"] == "Apache-2.0"
+    assert entry["price_per_image"] is None
     parameters = entry["parameters"]
     assert isinstance(parameters, dict)
     assert parameters["num_inference_steps"] == {
@@ -28,6 +31,10 @@ def test_describes_a_model_for_lists_and_forms() -> None:
     assert "Qwen-Image" in str(true_cfg["ignored"])
     assert strength["operations"] == ["edit", "inpaint"]
     assert strength["defaults"] == {"inpaint": 1.0}
+
+
+def test_describes_a_price_per_picture() -> None:
+    assert describe(replace(CATALOGUE.get("sketch"), price_per_image=0.04))["price_per_image"] == 0.04
 
 
 def test_describes_sizes() -> None:

@@ -20,6 +20,12 @@ def test_the_documented_example_loads_beside_the_shipped_files() -> None:
     assert spec.params["guidance_rescale"].argument == "guidance_rescale"
 
 
+def test_a_model_may_have_a_price_per_picture() -> None:
+    priced = EXAMPLE.replace("max_images = 1", "price_per_image = 0.04")
+    assert Catalogue.of_files({"watercolour.toml": priced}).get("watercolour").price_per_image == 0.04
+    assert Catalogue.of_files({"watercolour.toml": EXAMPLE}).get("watercolour").price_per_image is None
+
+
 def test_every_key_is_documented() -> None:
     from limner.catalogue.entries import ModelEntry, ParamEntry
 
@@ -53,6 +59,8 @@ def test_every_key_is_documented() -> None:
         ("max_images = 1", 'without = ["seeds"]', "the family has no parameter 'seeds'"),
         ('"watercolour"]', '"qwen-image"]', "'qwen-image' belongs to both Qwen/Qwen-Image and example/watercolour-xl"),
         ("max_images = 1", "stands_for_classes = true", "'StableDiffusionXL.*Pipeline' belongs to both"),
+        ("max_images = 1", "price_per_image = -0.1", r"price_per_image.*greater than or equal to 0"),
+        ("max_images = 1", "price_per_image = inf", r"price_per_image"),
         ("max_images = 1", "max_images = ", "not valid TOML"),
     ],
 )

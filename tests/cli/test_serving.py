@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from limner.accounts import Door
 from limner.api import serve as serving
 from limner.catalogue import ModelSpec
 from limner.cli.exits import ExitCode
-from limner.cli.serving import greeting, is_loopback, url_of
+from limner.cli.serving import greeting, url_of
 from limner.config import Settings, load_settings
 from limner.errors import InvalidRequest, LimnerError, NotReady
 from limner.service import Service
@@ -36,9 +37,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """What the server was started with; it returns at once."""
     settings: list[Settings] = []
 
-    def serve_nothing(chosen: Settings, announce: Callable[[int], None]) -> int:
+    def serve_nothing(chosen: Settings, announce: serving.Announce) -> int:
         settings.append(chosen)
-        announce(chosen.port or 54321)
+        announce(chosen.port or 54321, Door(required=chosen.open == "no"))
         return 0
 
     monkeypatch.setattr(serving, "serve", serve_nothing)
@@ -91,24 +92,31 @@ def test_the_address_can_be_typed(host: str, url: str) -> None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_the_greetings_command_draws_a_picture(live: str, tmp_path: Path) -> None:
     port = int(live.rpartition(":")[2])
-    command = greeting(load_settings(None, {"port": port})).splitlines()[-1].strip()
+    command = greeting(load_settings(None, {"port": port}), Door(required=False)).splitlines()[-1].strip()
     assert command.startswith("curl ")
+    assert "Authorization" not in command
     subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, env={"PATH": "/usr/bin:/bin"})
     with Image.open(tmp_path / "circle.png") as picture:
         assert picture.format == "PNG"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
-def test_a_server_that_others_can_reach_says_so(run: Run, served: list[Settings], host: str) -> None:
+def test_an_open_server_that_others_can_reach_says_so(run: Run, served: list[Settings], host: str) -> None:
     assert (
-        f"limner: warning: there are no API keys yet: everybody who can reach {host}"
+        f"limner: warning: no API key is needed (open = yes): everybody who can reach {host}"
         in run("serve", "--host", host).err
     )
+    assert "warning" not in run("serve").err
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
-def test_a_server_for_this_machine_alone_needs_no_warning(host: str) -> None:
-    assert is_loopback(host)
+def test_where_keys_are_needed_the_greeting_says_how_to_get_one(
+    run: Run, served: list[Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIMNER_OPEN", "no")
+    told = run("serve", "--host", "0.0.0.0", "--data", "my data").err
+    assert "new ones are made with: limner keys create NAME --data 'my data'\n" in told
+    assert '-H "Authorization: Bearer $LIMNER_API_KEY"' in told
+    assert "warning" not in told
 
 
 @pytest.fixture
@@ -312,3 +320,28 @@ def test_one_usable_model_is_enough(start: Callable[..., Process]) -> None:
     server = start(step_s=0)  # its second model has failed
     time.sleep(0.5)
     assert answer(ask(server.port, steps=1))[0] == 200
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_on_an_open_address_a_first_key_is_made_and_shown_with_a_command_that_works(
+    start: Callable[..., Process], tmp_path: Path
+) -> None:
+    server = start(step_s=0, host="0.0.0.0", open="auto")
+    stderr = server.popen.stderr
+    assert stderr is not None
+    told = "".join(iter(stderr.readline, "A first picture:\n"))
+    key = re.search(r"^  (lim_\w{8}_[\w-]{43})$", told, re.MULTILINE)
+    assert key is not None
+    assert "it is shown this once" in told
+    refused = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+    refused.sendall(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer(refused)[0] == 401
+    stderr.readline()
+    command = stderr.readline().strip()
+    assert f'-H "Authorization: Bearer {key[1]}"' in command
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, env={"PATH": "/usr/bin:/bin"})
+    with Image.open(tmp_path / "circle.png") as picture:
+        assert picture.format == "PNG"
+    assert key[1] not in server.leave()
+    again = start(step_s=0, host="0.0.0.0", open="auto")
+    assert "lim_" not in again.leave()

@@ -1,6 +1,7 @@
 import io
 from collections.abc import Mapping
 from typing import get_args
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from limner.errors import InvalidRequest
 from limner.media.convert import from_image
 from limner.media.decode import DecodeLimits, decode
 from limner.media.encode import encode, media_type, on_white
+from limner.media.picture_text import read_text
 from limner.media.resize import fit
 from limner.media.threads import MediaThreads
 from tests.media.hostile import file_of
@@ -117,21 +119,33 @@ def test_an_edge_the_format_cannot_hold_is_refused(image_format: ImageFormat, ed
     assert caught.value.param == "output_format"
 
 
+TEXTS = {"parameters": "a circle, 円", "limner": '{"prompt":"<a> & \\"b\\""}', "other": "x"}
+
+
 @pytest.mark.parametrize("image_format", ["jpeg", "webp"])
+def test_lossy_formats_carry_the_parameters_as_user_comment_and_the_rest_in_xmp(image_format: ImageFormat) -> None:
+    image = opened(encode(picture_of(), Output(image_format), TEXTS))
+    assert image.getexif().get_ifd(0x8769)[0x9286] == b"UNICODE\0" + "a circle, 円".encode("utf-16-be")
+    assert ElementTree.fromstring(image.info["xmp"].decode()).findtext(".//{urn:limner:text:1.0}other") == "x"
+    assert opened(encode(picture_of(), Output(image_format))).info.keys().isdisjoint({"exif", "xmp"})
+
+
+@pytest.mark.parametrize("image_format", get_args(ImageFormat))
+@pytest.mark.parametrize("keywords", [("parameters",), ("limner",), ("parameters", "limner", "other")])
+def test_what_a_file_carries_can_be_read_back(image_format: ImageFormat, keywords: tuple[str, ...]) -> None:
+    text = {keyword: TEXTS[keyword] for keyword in keywords}
+    assert read_text(encode(picture_of(), Output(image_format), text)) == text
+
+
 @pytest.mark.parametrize(
-    ("text", "comment"),
-    [({"parameters": "a circle, 円"}, "a circle, 円"), ({"limner": "1", "a": "2"}, '{"limner":"1","a":"2"}')],
+    ("characters", "kept"), [(32_700, {"parameters", "limner"}), (32_800, {"limner"}), (66_600, set())]
 )
-def test_lossy_formats_carry_text_as_a_user_comment(
-    image_format: ImageFormat, text: Mapping[str, str], comment: str
-) -> None:
-    image = opened(encode(picture_of(), Output(image_format), text))
-    value = image.getexif().get_ifd(0x8769)[0x9286]
-    assert value == b"UNICODE\0" + comment.encode("utf-16-be")
-
-
-def test_text_that_no_jpeg_segment_holds_is_left_out() -> None:
-    assert not opened(encode(picture_of(), Output("jpeg"), {"parameters": "x" * 70_000})).getexif()
+def test_what_no_jpeg_segment_holds_is_left_out_whole(characters: int, kept: set[str]) -> None:
+    """A segment takes 64 KiB: half as many characters of UTF-16, all of them in ASCII."""
+    text = {"parameters": "x" * characters, "limner": "y" * (characters - 1000)}
+    assert set(read_text(encode(picture_of(), Output("jpeg"), text))) == kept
+    for image_format in ("png", "webp"):
+        assert read_text(encode(picture_of(), Output(image_format), text)) == text
 
 
 @pytest.mark.parametrize("mode", get_args(PixelMode))

@@ -4,33 +4,50 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from obstore.exceptions import BaseError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
+from starlette.routing import Match
 
 from limner import __version__
-from limner.api import files, meta, openai_images
+from limner.accounts import Keyring, open_keyring, prepare
+from limner.api import files, health, job_docs, jobs, meta, openai_docs, openai_images, rerun, server_docs, usage
+from limner.api.documents import complete
+from limner.api.doorkeeper import Doorkeeper
 from limner.api.envelope import error_response
 from limner.api.gateway import Gateway
+from limner.api.job_replies import job_body
 from limner.api.middleware import Exchange
 from limner.api.pictures import PictureReader, PixelBudget
-from limner.blobs import Blobs
+from limner.api.watch import Watch
 from limner.config import Settings
-from limner.errors import InvalidRequest, LimnerError, MethodNotAllowed, NotFound, TooLarge
-from limner.media.decode import DecodeLimits
+from limner.errors import InvalidRequest, LimnerError, MethodNotAllowed, NotFound, NotReady, TooLarge
+from limner.media.addresses import parse_networks
 from limner.media.fetch import Fetcher
-from limner.media.threads import MediaThreads
+from limner.media.guarded import Guard
+from limner.secrets_file import load_secret
 from limner.service import Service
+from limner.webhooks import Postman, Sender
 
 OpenService = Callable[[Settings], AbstractAsyncContextManager[Service]]
 logger = logging.getLogger(__name__)
-SWEEP_EVERY_S = 86_400.0
-DIALECTS = (openai_images.router, meta.router, files.router)
+SWEEP_EVERY_S = 3600.0
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+DIALECTS = (openai_images.router, jobs.router, files.router, rerun.router, usage.router, meta.router, health.router)
+
+
+class _Server(FastAPI):
+    """An app whose OpenAPI document says all that the handlers' signatures do not."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            complete(super().openapi(), {**openai_docs.SCHEMAS, **job_docs.SCHEMAS, **server_docs.SCHEMAS})
+        assert self.openapi_schema is not None
+        return self.openapi_schema
 
 
 def create_app(settings: Settings, open_service: OpenService) -> FastAPI:
@@ -38,62 +55,104 @@ def create_app(settings: Settings, open_service: OpenService) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_service(settings) as service:
-            gateway = app.state.gateway = _gateway(settings, service)
-            sweeping = asyncio.create_task(_sweep(gateway))
+        async with open_service(settings) as service, open_keyring(service.store, settings) as keyring:
+            app.state.door = await prepare(service.store, keyring, settings)
+            gateway = app.state.gateway = _gateway(settings, service, keyring)
+            postman = _postman(gateway)
+            service.on_job_end.append(postman.wake)
+            errands = [asyncio.create_task(_sweep(service)), asyncio.create_task(postman.run())]
             try:
                 yield
             finally:
-                sweeping.cancel()
-                gateway.media.close()
+                for errand in errands:
+                    errand.cancel()
+                await asyncio.wait(errands)
 
-    app = FastAPI(title="limner", version=__version__, lifespan=lifespan, redoc_url=None)
+    app = _Server(title="limner", version=__version__, lifespan=lifespan, redoc_url=None)
     for router in DIALECTS:
         app.include_router(router)
     app.add_exception_handler(LimnerError, _render)
     app.add_exception_handler(HTTPException, _render)
     app.add_exception_handler(RequestValidationError, _render)
+    app.add_middleware(Doorkeeper, keyring_of=lambda: _started(app).keyring)
     app.add_middleware(Exchange, max_body_bytes=settings.max_body_bytes, max_bodies_bytes=settings.max_bodies_bytes)
+    app.add_middleware(
+        Watch,
+        metrics_of=lambda: gateway.service.metrics if (gateway := _gateway_or_none(app)) else None,
+        tracing_of=lambda: gateway.service.tracing if (gateway := _gateway_or_none(app)) else None,
+    )
     return app
 
 
-def _gateway(settings: Settings, service: Service) -> Gateway:
+def _gateway_or_none(app: FastAPI) -> Gateway | None:
+    gateway = getattr(app.state, "gateway", None)
+    assert gateway is None or isinstance(gateway, Gateway)
+    return gateway
+
+
+def _started(app: FastAPI) -> Gateway:
+    """The app's gateway. Raises NotReady before it has started."""
+    gateway = _gateway_or_none(app)
+    if gateway is None:
+        raise NotReady("the server is starting", retry_after_s=2)
+    return gateway
+
+
+def _gateway(settings: Settings, service: Service, keyring: Keyring) -> Gateway:
     fetcher = Fetcher(
         enabled=settings.fetch,
         allow=settings.fetch_allow,
         max_bytes=settings.max_image_bytes,
         timeout_s=settings.fetch_timeout_s,
     )
-    media = MediaThreads(DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels))
-    return Gateway(
-        settings=settings,
-        service=service,
-        pictures=PictureReader(
-            media,
-            fetcher,
-            PixelBudget(settings.max_held_pixels),
-            max_images=settings.max_images,
-            max_image_bytes=settings.max_image_bytes,
-        ),
-        blobs=Blobs(settings.data),
-        media=media,
+    reader = PictureReader(
+        service.media,
+        fetcher,
+        PixelBudget(settings.max_held_pixels),
+        max_images=settings.max_images,
+        max_image_bytes=settings.max_image_bytes,
     )
+    return Gateway(settings, service, reader, keyring)
 
 
-async def _sweep(gateway: Gateway) -> None:
-    """Once a day remove the files that no link opens any more."""
+def _postman(gateway: Gateway) -> Postman:
+    settings = gateway.settings
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    links = gateway.links_under(settings.public_url or f"http://{host}:{settings.port}")
+
+    async def payload_of(job_id: str) -> bytes:
+        return await job_body(gateway, await gateway.service.find(job_id), links)
+
+    guard = Guard(parse_networks(settings.webhook_allow), free_ports=True)
+    secret = load_secret(settings.data / "webhook-secret")
+    metrics = gateway.service.metrics
+    return Postman(gateway.service.store, Sender(guard), payload_of, secret=secret, observe=metrics.webhook)
+
+
+async def _sweep(service: Service) -> None:
+    """Every hour remove what is past its time."""
     while True:
-        lifetime = timedelta(seconds=gateway.settings.link_lifetime_s)
         try:
-            removed = await gateway.blobs.sweep((datetime.now(UTC) - lifetime).date())
-            logger.info("removed %d files older than %s", removed, lifetime)
-        except (OSError, BaseError):
-            logger.exception("old files could not be removed; trying again tomorrow")
+            removed = await service.sweep()
+            logger.info("removed %d files that were past their time", removed)
+        except Exception:  # the task's root: whatever is away for a while must not end it
+            logger.exception("old files could not be removed; trying again in an hour")
         await asyncio.sleep(SWEEP_EVERY_S)
 
 
 async def _render(http: HttpRequest, error: Exception) -> Response:
-    return error_response(_as_limner_error(http, error))
+    known = _as_limner_error(http, error)
+    headers = {"Allow": _methods_of(http)} if isinstance(known, MethodNotAllowed) else None
+    return error_response(known, headers)
+
+
+def _methods_of(http: HttpRequest) -> str:
+    """The methods that the path has, from whichever route."""
+    routes = http.app.router.routes
+    asked = {method: {**http.scope, "method": method} for method in METHODS}
+    return ", ".join(
+        method for method, scope in asked.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)
+    )
 
 
 def _as_limner_error(http: HttpRequest, error: Exception) -> LimnerError:

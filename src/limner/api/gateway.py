@@ -5,6 +5,7 @@ from typing import TypedDict, cast
 
 from starlette.requests import Request as HttpRequest
 
+from limner.accounts import Keyring
 from limner.api.pictures import PictureReader
 from limner.api.replies import Links
 from limner.blobs import Blobs
@@ -29,8 +30,17 @@ class Gateway:
     settings: Settings
     service: Service
     pictures: PictureReader
-    blobs: Blobs
-    media: MediaThreads
+    keyring: Keyring
+
+    @property
+    def blobs(self) -> Blobs:
+        """Where finished pictures lie."""
+        return self.service.blobs
+
+    @property
+    def media(self) -> MediaThreads:
+        """The threads for codecs."""
+        return self.service.media
 
     @property
     def form_limits(self) -> FormLimits:
@@ -43,8 +53,11 @@ class Gateway:
 
     def links(self, http: HttpRequest) -> Links:
         """Links under the public URL, or under the address the client used."""
-        base = self.settings.public_url or str(http.base_url)
-        return Links(self.blobs, base, self.settings.link_lifetime_s)
+        return self.links_under(self.settings.public_url or str(http.base_url))
+
+    def links_under(self, base_url: str) -> Links:
+        """Links under an address that is known beforehand."""
+        return Links(self.blobs, base_url, self.settings.link_lifetime_s)
 
 
 def gateway_of(http: HttpRequest) -> Gateway:

@@ -1,4 +1,4 @@
-"""A client that closes its connection: noticed at once, and whatever was being done for it stops."""
+"""A client that closes its connection: noticed at once, and the service decides what becomes of its job."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -9,6 +9,7 @@ from starlette.requests import Request as HttpRequest
 
 from limner.errors import ClientLeft
 from limner.jobs import Job
+from limner.service import Service
 
 T = TypeVar("T")
 
@@ -55,8 +56,8 @@ class Presence:
             pass
 
 
-async def cancel_when_left(http: HttpRequest, job: Job) -> None:
-    """Wait for the client to leave, then cancel ``job``: for replies that stream, beside their sending."""
+async def tell_when_left(http: HttpRequest, service: Service, job: Job) -> None:
+    """Wait for the client to leave, then tell the service: for replies that stream, beside their sending."""
     async with Presence(http) as client:
         await client.left()
-    job.cancel()
+    service.left(job)

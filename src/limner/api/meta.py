@@ -1,4 +1,4 @@
-"""What a client may ask about the server itself: its models and its health."""
+"""What a client may ask about the server's models."""
 
 from typing import Any
 
@@ -7,16 +7,17 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
+from limner.api import server_docs
 from limner.api.gateway import gateway_of
 from limner.catalogue import describe
-from limner.errors import NotFound, NotReady
+from limner.errors import NotFound
 from limner.roster import ServedModel
 
 router = APIRouter(tags=["Server"])
 
 
 @router.head("/v1/models", include_in_schema=False)
-@router.get("/v1/models")
+@router.get("/v1/models", openapi_extra=server_docs.MODELS)
 async def models(http: HttpRequest) -> Response:
     """The served models with their parameters, sizes and limits."""
     served = [_entry(model) for model in gateway_of(http).service.roster]
@@ -24,7 +25,7 @@ async def models(http: HttpRequest) -> Response:
 
 
 @router.head("/v1/models/{model_id:path}", include_in_schema=False)
-@router.get("/v1/models/{model_id:path}")
+@router.get("/v1/models/{model_id:path}", openapi_extra=server_docs.MODEL)
 async def model(http: HttpRequest, model_id: str) -> Response:
     """One served model, by id or alias."""
     if not model_id:
@@ -32,28 +33,9 @@ async def model(http: HttpRequest, model_id: str) -> Response:
     return _json(_entry(gateway_of(http).service.roster.find(model_id)))
 
 
-@router.head("/health", include_in_schema=False)
-@router.get("/health")
-async def health(http: HttpRequest) -> Response:
-    """200 when the default model can be used, 503 while it loads or after it has died."""
-    try:
-        roster = gateway_of(http).service.roster
-    except NotReady:
-        return _json({"status": "loading", "model": None, "ready": False, "models": []}, status=503)
-    states = [{"id": m.spec.id, "state": m.state, "error": str(m.error) if m.error else None} for m in roster]
-    state = roster.default.state
-    body = {
-        "status": "ok" if state == "ready" else state,
-        "model": roster.default.spec.id,
-        "ready": state == "ready",
-        "models": states,
-    }
-    return _json(body, status=200 if state == "ready" else 503)
-
-
 def _entry(model: ServedModel) -> dict[str, Any]:
     return {**describe(model.spec), "state": model.state}
 
 
-def _json(value: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(value), status_code=status, media_type="application/json")
+def _json(value: object) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")

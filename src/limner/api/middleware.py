@@ -22,6 +22,7 @@ from limner.errors import (
     Overloaded,
     TooLarge,
 )
+from limner.logs import bind_request
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Exchange:
         headers = Headers(scope=scope)
         request_id = _request_id(headers)
         scope.setdefault("state", {})["request_id"] = request_id
+        bind_request(request_id)
         reply = _Reply(send, request_id, self._stall_s)
         body = _Bounded(receive, self._max_body_bytes, self._bodies, self._stall_s)
         try:

@@ -2,41 +2,144 @@
 
 from typing import Any, Final
 
+from limner.api.documents import INTEGER, NUMBER, STRING, Docs, array, errors, header, nullable, obj, query, ref, reply
+from limner.api.manners import IDEMPOTENCY_KEY, NO, YES
 from limner.api.openai_fields import ImageFields
 
-_PICTURE: Final = {"type": "string", "format": "binary"}
-_URL: Final = {"type": "string", "description": "a data: or http(s) URL"}
+# Format names that are ours: they tell people and tools what a string is for.
+_FILE: Final[Docs] = {"type": "string", "format": "binary"}
+_URL: Final[Docs] = {"type": "string", "format": "picture-url", "description": "a data: or http(s) URL"}
+_PICTURE: Final[Docs] = {
+    "anyOf": [_URL, obj({"image_url": {"anyOf": [_URL, obj({"url": _URL}, more=True)]}}, more=True)]
+}
+_PICTURES: Final[Docs] = {"anyOf": [_PICTURE, array(_PICTURE)], "description": "one picture or a list of them"}
+_NOT_BLANK: Final[Docs] = {"type": "string", "minLength": 1}
+_ONE_LORA: Final[Docs] = {
+    "type": "object",
+    "properties": {"path": _NOT_BLANK, "name": STRING, "scale": NUMBER},
+    "additionalProperties": False,
+    "required": ["path"],
+}
+
+_LORA: Final[Docs] = {"anyOf": [_NOT_BLANK, _ONE_LORA, array(_ONE_LORA)], "description": "adapters to apply"}
+_MORE: Final[Docs] = {"type": "object", "description": "more parameters; the same as giving them at the top"}
+EXTENSIONS: Final[Docs] = {"lora": nullable(_LORA), "extra_body": nullable(_MORE)}
+JSON_PICTURES: Final[Docs] = {"image": _PICTURES, "mask": nullable(_PICTURE)}
+
+# What every POST that makes pictures takes beside its body, see `manners`.
+MANNERS: Final = [
+    query("estimate", {"enum": [*YES, *NO]}, "say what it would cost and when it would be done, and do nothing"),
+    header(
+        "Idempotency-Key",
+        {"type": "string", "pattern": f"^{IDEMPOTENCY_KEY.pattern}$"},
+        "the same key with the same request within 24 h gives the same job",
+    ),
+    header("Prefer", STRING, "respond-async answers 202 with the job, wait=SECONDS after that long"),
+]
+JOB_HEADERS: Final[Docs] = {
+    "X-Limner-Job": {"schema": STRING, "description": "the job's id"},
+    "Idempotent-Replayed": {"schema": {"const": "true"}, "description": "the idempotency key had already made it"},
+}
+
+_EFFECTIVE: Final[Docs] = {
+    "type": "object",
+    "description": "every value that took effect",
+    "additionalProperties": True,
+}
+_TOKENS: Final[Docs] = {"type": "integer", "minimum": 0}
+SCHEMAS: Final[Docs] = {
+    "Warning": obj(
+        {"param": STRING, "code": {"enum": ["forced", "ignored", "adjusted", "unverified"]}, "message": STRING}
+    ),
+    "Images": obj(
+        {
+            "created": INTEGER,
+            "data": array({"anyOf": [obj({"b64_json": STRING}), obj({"url": {"type": "string", "format": "uri"}})]}),
+            "background": STRING,
+            "output_format": {"enum": ["png", "jpeg", "webp"]},
+            "quality": STRING,
+            "size": STRING,
+            "usage": obj(
+                {
+                    "input_tokens": _TOKENS,
+                    "input_tokens_details": obj({"text_tokens": _TOKENS, "image_tokens": _TOKENS}),
+                    "output_tokens": _TOKENS,
+                    "total_tokens": _TOKENS,
+                }
+            ),
+            "limner": ref("Made"),
+        }
+    ),
+    "Made": obj(
+        {
+            "job_id": STRING,
+            "operation": STRING,
+            "reason": nullable(STRING),
+            "model": STRING,
+            "model_revision": nullable(STRING),
+            "effective": _EFFECTIVE,
+            "files": array(STRING),
+            "warnings": array(ref("Warning")),
+            "timings_s": {"type": "object", "additionalProperties": NUMBER},
+        }
+    ),
+    "Estimate": obj(
+        {
+            "object": {"const": "estimate"},
+            "operation": STRING,
+            "model": STRING,
+            "cost": obj({"credits": NUMBER, "device_s": NUMBER}),
+            "position": INTEGER,
+            "eta_s": NUMBER,
+        }
+    ),
+}
 
 
-def _schema(extra: dict[str, Any], required: list[str]) -> dict[str, Any]:
+def fields(extra: Docs, required: list[str]) -> Docs:
+    """The common fields of the wire, with ``extra``; what else is given are the model's own parameters."""
     schema = ImageFields.model_json_schema(ref_template="#/components/schemas/{model}")
-    properties = {**schema["properties"], **extra}
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": True}
+    return {
+        "type": "object",
+        "properties": {**schema["properties"], **EXTENSIONS, **extra},
+        "required": required,
+        "additionalProperties": True,
+    }
 
 
-_EXTENSIONS: Final[dict[str, Any]] = {
-    "lora": {"description": "adapters: {path, scale} or a list of them"},
-    "extra_body": {"type": "object", "description": "more parameters; the same as giving them at the top"},
-}
-
-GENERATIONS: Final[dict[str, Any]] = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": _schema(_EXTENSIONS, ["prompt"])}}}
-}
-EDITS: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": _schema(
-                    {**_EXTENSIONS, "image": {"type": "array", "items": _PICTURE}, "mask": _PICTURE, "url": _URL},
-                    ["prompt"],
-                )
-            },
-            "application/json": {
-                "schema": _schema(
-                    {**_EXTENSIONS, "image": {"type": "array", "items": _URL}, "mask": _URL}, ["prompt", "image"]
-                )
-            },
+def pictures(body: Docs) -> Docs:
+    """A POST that makes pictures: ``body`` is its requestBody."""
+    made = reply("The pictures, or what they would cost", {"anyOf": [ref("Images"), ref("Estimate")]})
+    made["content"]["text/event-stream"] = {"schema": {"type": "string", "description": "partial and whole pictures"}}
+    return {
+        "parameters": MANNERS,
+        "requestBody": body,
+        "responses": {
+            "200": {**made, "headers": JOB_HEADERS},
+            "202": {**reply("The job, which goes on", ref("Job")), "headers": JOB_HEADERS},
+            **errors(402, 404, 409),
         },
     }
+
+
+def _json(schema: Docs) -> Docs:
+    return {"application/json": {"schema": schema}}
+
+
+_FORM: Final = {
+    "image": array(_FILE),
+    "mask": _FILE,
+    "url": array(_URL),
+    "extra_body": {"type": "string", "contentMediaType": "application/json"},
 }
+GENERATIONS: Final[dict[str, Any]] = pictures({"required": True, "content": _json(fields({}, ["prompt"]))})
+EDITS: Final[dict[str, Any]] = pictures(
+    {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": fields(_FORM, ["prompt", "image"])},
+            **_json(fields(JSON_PICTURES, ["prompt", "image"])),
+        },
+    }
+)
+RERUN: Final[dict[str, Any]] = pictures({"required": False, "content": _json(fields(JSON_PICTURES, []))})

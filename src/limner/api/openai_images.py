@@ -1,54 +1,37 @@
 """The OpenAI Images dialect: ``/v1/images/generations`` and ``/v1/images/edits``, JSON, multipart and streams."""
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
 
 import orjson
 from fastapi import APIRouter
-from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 
 from limner.api import openai_docs
+from limner.api.asking import Asked, read_edit, read_generation, to_request
+from limner.api.doorkeeper import caller_of
 from limner.api.envelope import error_body, error_response
 from limner.api.gateway import Gateway, gateway_of
-from limner.api.leaving import Presence, cancel_when_left
-from limner.api.openai_fields import ImageFields, flatten, model_params, parse, read_json
-from limner.api.pictures import Source
-from limner.api.replies import Links, as_file, event_bytes, images_body, limner_object, usage
-from limner.catalogue.values import SHOWN_CHARS, shown
-from limner.core import Event, Finished, Operation, Output, Picture, Preview, Progress, Request, Warning
-from limner.errors import DeadlineExceeded, InvalidRequest, LimnerError, MissingParameter, TooLarge, UnsupportedMedia
-from limner.jobs import Job
-from limner.media.mask import as_mask
+from limner.api.job_replies import accepted_response, estimate_response
+from limner.api.leaving import Presence, tell_when_left
+from limner.api.manners import Manners, manners_of
+from limner.api.openai_fields import ImageFields
+from limner.api.replies import event_bytes, images_body, limner_object, usage
+from limner.core import Preview, Progress
+from limner.errors import ClientLeft, InvalidRequest, LimnerError
+from limner.jobs import Job, Outcome, Submission
 
 router = APIRouter(tags=["OpenAI Images"])
-IMAGE_FIELDS = ("image", "image[]", "images", "images[]", "url", "url[]")
-CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1")
 KEEP_ALIVE_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A request body taken apart: plain fields, pictures in the order given, and the mask."""
-
-    fields: dict[str, Any]
-    images: tuple[tuple[str, Source], ...] = ()
-    mask: Source | None = None
-    from_form: bool = False
+T = TypeVar("T")
 
 
 @router.post("/v1/images/generations", openapi_extra=openai_docs.GENERATIONS)
 async def generations(http: HttpRequest) -> Response:
     """Draw pictures from a prompt."""
-    kind = _media_type(http)
-    if kind not in ("application/json", ""):  # a form post needs no permission from the browser: any page could send it
-        raise UnsupportedMedia(f"the body must be application/json, not {shown(kind)}")
-    body = Body(flatten(await _json(http, gateway_of(http).settings.max_json_bytes)))
-    return await _answer(http, body, Operation.GENERATE)
+    return await answer(http, await read_generation(http))
 
 
 @router.options("/v1/images/generations", include_in_schema=False)
@@ -62,203 +45,89 @@ async def options() -> Response:
 async def edits(http: HttpRequest) -> Response:
     """Change pictures as a prompt says; with a mask, only where the mask says."""
     try:
-        body = await _read_edit(http)
-        if not body.images:
-            raise MissingParameter("Missing required parameter: 'image'", param="image")
-        return await _answer(http, body, Operation.EDIT if body.mask is None else Operation.INPAINT)
+        return await answer(http, await read_edit(http))
     finally:
         await http.close()  # the uploads' temporary files
 
 
-def _media_type(http: HttpRequest) -> str:
-    return http.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-async def _json(http: HttpRequest, limit_bytes: int) -> dict[str, Any]:
-    """The body as an object; raises TooLarge as soon as it is longer than ``limit_bytes``."""
-    chunks = bytearray()
-    async for chunk in http.stream():
-        chunks += chunk
-        if len(chunks) > limit_bytes:
-            raise TooLarge(f"the JSON body is larger than {limit_bytes} bytes, the most that is taken here")
-    return await asyncio.to_thread(read_json, bytes(chunks)) if len(chunks) > 65_536 else read_json(bytes(chunks))
-
-
-async def _read_edit(http: HttpRequest) -> Body:
-    kind = _media_type(http)
-    if kind == "application/json":
-        return _from_json(flatten(await _json(http, gateway_of(http).settings.max_body_bytes)))
-    if kind not in ("multipart/form-data", "application/x-www-form-urlencoded"):
-        raise UnsupportedMedia(f"the body must be multipart/form-data or application/json, not {shown(kind)}")
-    charset = re.search(r"charset=\"?([^\s;\"]*)", http.headers["content-type"], re.IGNORECASE)
-    if charset is not None and charset[1].lower() not in CHARSETS:
-        raise UnsupportedMedia(f"the charset must be one of {', '.join(CHARSETS)}, not {shown(charset[1])}")
-    return _from_form(await http.form(**gateway_of(http).form_limits))
-
-
-def _from_form(form: FormData) -> Body:
-    fields: dict[str, Any] = {}
-    images: list[tuple[str, Source]] = []
-    mask: Source | None = None
-    for name, value in form.multi_items():
-        if name in IMAGE_FIELDS:
-            if _is_given(value):
-                images.append((name.removesuffix("[]"), value))
-        elif name == "mask":
-            if not _is_given(value):
-                continue
-            if mask is not None:
-                raise InvalidRequest("'mask' is given twice; one mask is taken", param="mask")
-            mask = value
-        elif isinstance(value, UploadFile):
-            raise InvalidRequest(f"{shown(name)} is a file; files are taken as image, image[] and mask")
-        elif name in fields and fields[name] != value:
-            raise InvalidRequest(
-                f"{shown(name)} is given twice: {shown(fields[name])} and {shown(value)}", param=name[:SHOWN_CHARS]
-            )
-        elif value != "":
-            fields[name] = value
-    images.sort(key=lambda image: isinstance(image[1], str))  # files first, then URLs, each in the order given
-    return Body(flatten(fields), tuple(images), mask, from_form=True)
-
-
-def _is_given(value: Source) -> bool:
-    """Whether a picture field holds anything: browsers send an unused file field as an empty part without a name."""
-    return bool(value.size or value.filename) if isinstance(value, UploadFile) else bool(value.strip())
-
-
-def _from_json(fields: dict[str, Any]) -> Body:
-    """The JSON form of an edit: pictures as URL strings or ``{"image_url": ...}`` objects, single or in lists."""
-    given = [(name, item) for name in IMAGE_FIELDS for item in _as_list(fields.pop(name, None))]
-    images = tuple((name.removesuffix("[]"), _url_of(item, name)) for name, item in given)
-    mask = fields.pop("mask", None)
-    return Body(fields, images, None if mask is None else _url_of(mask, "mask"))
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _url_of(item: Any, param: str) -> str:
-    if isinstance(item, dict):
-        item = item.get("image_url")
-        if isinstance(item, dict):
-            item = item.get("url")
-    if not isinstance(item, str):
-        raise InvalidRequest(f"{param!r} must be a data: or http(s) URL or {{'image_url': URL}}", param=param)
-    return item
-
-
-async def _answer(http: HttpRequest, body: Body, operation: Operation) -> Response:
-    """Check, submit, and answer as a body or as a stream; a client that leaves meanwhile ends all of it."""
-    gateway = gateway_of(http)
-    parsed = parse(body.fields, from_form=body.from_form)
+async def answer(http: HttpRequest, asked: Asked) -> Response:
+    """Check, submit, and answer as a body, as a stream, or with the job alone; see `manners_of`."""
+    gateway, manners, caller = gateway_of(http), manners_of(http), caller_of(http)
+    fields, service = asked.fields, gateway.service
+    gateway.service.roster.find(fields.model or "").require_ready()
+    if manners.respond_async and fields.stream:
+        raise InvalidRequest("a stream cannot be answered asynchronously: drop 'stream' or 'Prefer'", param="stream")
     async with Presence(http) as client:
-        with gateway.service.seat() as seat:
-            request, warnings = await client.unless_left(_read(gateway, parsed, body, operation))
-            job = await seat.submit(request)
-        warnings = (*warnings, *job.warnings)
-        headers = {"X-Limner-Job": job.id}
-        if parsed.stream:
-            events = _stream(http, gateway, job, warnings)
+        with service.seat(caller, detached=manners.respond_async) as seat:
+            timeout_s = _timeout_s(gateway, fields, manners)
+            previews = (fields.partial_images or 0) if fields.stream else 0
+            request, warnings = await client.unless_left(
+                to_request(gateway, asked, previews=previews, timeout_s=timeout_s)
+            )
+            if manners.estimate:
+                return estimate_response(request, await service.estimate(request, caller))
+            job = await seat.submit(
+                request,
+                Submission(
+                    idempotency_key=manners.idempotency_key,
+                    detached=manners.respond_async,
+                    warnings=warnings,
+                    response_format="url" if fields.response_format == "url" else "b64_json",
+                ),
+            )
+        headers = job_headers(job, replayed=seat.replayed)
+        if manners.respond_async:
+            await job.wait(manners.wait_s)
+            if not job.done:
+                return await accepted_response(http, gateway, job, headers)
+        if fields.stream:
             kept = {**headers, "Cache-Control": "no-cache"}
-            return StreamingResponse(events, media_type="text/event-stream", headers=kept)
-        try:
-            links = gateway.links(http) if parsed.response_format == "url" else None
-            content = await client.unless_left(_finish(gateway, job, warnings, links))
-        except LimnerError as error:
-            return error_response(error, headers)
-        finally:
-            job.cancel()
+            return StreamingResponse(_stream(http, gateway, job), media_type="text/event-stream", headers=kept)
+        return await _as_body(http, gateway, job, client, headers)
+
+
+def job_headers(job: Job, *, replayed: bool) -> dict[str, str]:
+    """What every reply about a job carries."""
+    return {"X-Limner-Job": job.id, **({"Idempotent-Replayed": "true"} if replayed else {})}
+
+
+def _timeout_s(gateway: Gateway, fields: ImageFields, manners: Manners) -> float:
+    """A job that nobody waits for may take as long as any may."""
+    settings = gateway.settings
+    if fields.timeout is not None:
+        return fields.timeout
+    return settings.max_timeout_s if manners.respond_async else settings.default_timeout_s
+
+
+async def _as_body(
+    http: HttpRequest, gateway: Gateway, job: Job, client: Presence, headers: dict[str, str]
+) -> Response:
+    links = gateway.links(http) if job.response_format == "url" else None
+    try:
+        outcome = await client.unless_left(job.result())
+        content = await images_body(job, outcome, gateway.service, links)
+    except ClientLeft:
+        gateway.service.left(job)
+        raise
+    except LimnerError as error:
+        return error_response(error, headers)
     return Response(content, media_type="application/json", headers=headers)
 
 
-async def _read(
-    gateway: Gateway, parsed: ImageFields, body: Body, operation: Operation
-) -> tuple[Request, tuple[Warning, ...]]:
-    """As `_translate`; fetching and decoding may take as long as the job itself, and no longer."""
-    settings = gateway.settings
-    limit_s = min(parsed.timeout or settings.default_timeout_s, settings.max_timeout_s)
-    try:
-        async with asyncio.timeout(limit_s):
-            return await _translate(gateway, parsed, body, operation)
-    except TimeoutError as error:
-        raise DeadlineExceeded(
-            f"the input pictures were not read within the timeout of {limit_s:g} s", param="timeout"
-        ) from error
-
-
-async def _finish(gateway: Gateway, job: Job, warnings: Sequence[Warning], links: Links | None) -> bytes:
-    finished = await job.result()
-    return await images_body(job, finished, warnings=warnings, media=gateway.media, links=links)
-
-
-async def _translate(
-    gateway: Gateway, parsed: ImageFields, body: Body, operation: Operation
-) -> tuple[Request, tuple[Warning, ...]]:
-    """The wire's fields as a Request; what can be refused without reading pictures is refused first."""
-    model = gateway.service.roster.find(parsed.model or "")
-    model.require_ready()
-    params = model_params(parsed, model.spec, from_form=body.from_form)
-    warnings = list(parsed.without_effect())
-    if body.images:
-        gateway.pictures.check_count(len(body.images), model.spec.max_images, model.spec.id)
-    inputs = await gateway.pictures.read_all(body.images)
-    request = Request(
-        operation=operation,
-        model=model.spec.id,
-        prompt=parsed.prompt or "",
-        inputs=inputs,
-        mask=await _mask(gateway, body.mask, inputs),
-        n=1 if parsed.n is None else parsed.n,
-        size=parsed.parsed_size(),
-        seed=parsed.seed,
-        output=_output(parsed),
-        params=params,
-        previews=(parsed.partial_images or 0) if parsed.stream else 0,
-        timeout_s=gateway.settings.default_timeout_s if parsed.timeout is None else parsed.timeout,
-    )
-    return _keep_background(request, warnings)
-
-
-async def _mask(gateway: Gateway, source: Source | None, inputs: Sequence[Picture]) -> Picture | None:
-    if source is None:
-        return None
-    picture = await gateway.pictures.read(source, "mask")
-    return await asyncio.to_thread(as_mask, picture, inputs[0].size, param="mask")
-
-
-def _output(parsed: ImageFields) -> Output:
-    output = Output(parsed.output_format or "png", parsed.output_compression, parsed.background or "auto")
-    if output.background == "transparent" and output.format == "jpeg":
-        raise InvalidRequest("background 'transparent' needs output_format png or webp, not 'jpeg'", param="background")
-    return output
-
-
-def _keep_background(request: Request, warnings: list[Warning]) -> tuple[Request, tuple[Warning, ...]]:
-    """No model here draws transparency yet: say so rather than claim it."""
-    if request.output.background != "transparent":
-        return request, tuple(warnings)
-    told = Warning("background", "ignored", "'background' transparent has no effect: the model draws opaque pictures")
-    return replace(request, output=replace(request.output, background="opaque")), (*warnings, told)
-
-
-async def _stream(http: HttpRequest, gateway: Gateway, job: Job, warnings: Sequence[Warning]) -> AsyncIterator[bytes]:
+async def _stream(http: HttpRequest, gateway: Gateway, job: Job) -> AsyncIterator[bytes]:
     """Server-sent events: partial pictures as they come, one ``completed`` a picture; an error is the last event."""
-    watcher = asyncio.create_task(cancel_when_left(http, job))
+    watcher = asyncio.create_task(tell_when_left(http, gateway.service, job))
     try:
-        async for event in _with_keep_alive(job.events()):
+        async for event in with_keep_alive(job.events()):
             match event:
                 case None:
                     yield b": keep-alive\n\n"
                 case Progress(step, total):
                     yield b": progress %d/%d\n\n" % (step, total)  # a comment: SDKs skip it, terminals show it
                 case Preview():
-                    file = await as_file(gateway.media, event.picture, job.request.output)
-                    index = {"partial_image_index": event.preview_index, "image_index": event.image_index}
-                    yield event_bytes("partial_image", job, file, index)
-                case Finished():
-                    async for chunk in _completed(gateway, job, event, warnings):
+                    yield await preview_event(gateway, job, event)
+                case Outcome():
+                    async for chunk in _completed(gateway, job, event):
                         yield chunk
                 case _:
                     pass
@@ -266,23 +135,28 @@ async def _stream(http: HttpRequest, gateway: Gateway, job: Job, warnings: Seque
         yield b"event: error\ndata: " + orjson.dumps({"type": "error", **error_body(error)}) + b"\n\n"
     finally:
         watcher.cancel()
-        job.cancel()
+        gateway.service.left(job)
 
 
-async def _completed(
-    gateway: Gateway, job: Job, finished: Finished, warnings: Sequence[Warning]
-) -> AsyncIterator[bytes]:
-    last = len(finished.pictures) - 1
-    for index, picture in enumerate(finished.pictures):
+async def preview_event(gateway: Gateway, job: Job, event: Preview) -> bytes:
+    """A partial picture, in the format asked for and without a recipe: it is not what the recipe makes."""
+    file = await gateway.media.encode(event.picture, job.request.output)
+    index = {"partial_image_index": event.preview_index, "image_index": event.image_index}
+    return event_bytes("partial_image", job, file, index)
+
+
+async def _completed(gateway: Gateway, job: Job, outcome: Outcome) -> AsyncIterator[bytes]:
+    last = len(outcome.pictures) - 1
+    for index, picture in enumerate(outcome.pictures):
         extra: dict[str, Any] = {"usage": usage(job.request), "image_index": index}
         if index == last:
-            extra["limner"] = limner_object(job, finished, warnings)
-        yield event_bytes("completed", job, await as_file(gateway.media, picture, job.request.output), extra)
+            extra["limner"] = limner_object(job, outcome)
+        yield event_bytes("completed", job, await gateway.service.data_of(picture), extra)
 
 
-async def _with_keep_alive(events: AsyncIterator[Event]) -> AsyncIterator[Event | None]:
+async def with_keep_alive(events: AsyncIterator[T]) -> AsyncIterator[T | None]:
     """The events, and None whenever nothing has happened for KEEP_ALIVE_S."""
-    pending: asyncio.Task[Event] | None = None
+    pending: asyncio.Task[T] | None = None
     try:
         while True:
             pending = pending or asyncio.create_task(_next(events))
@@ -301,5 +175,5 @@ async def _with_keep_alive(events: AsyncIterator[Event]) -> AsyncIterator[Event 
             pending.cancel()
 
 
-async def _next(events: AsyncIterator[Event]) -> Event:
+async def _next(events: AsyncIterator[T]) -> T:
     return await anext(events)

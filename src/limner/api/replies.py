@@ -1,58 +1,40 @@
 """Finished jobs as reply bodies of the OpenAI Images wire.
 
-Owns encoding off the event loop, links, usage figures and the ``limner`` object; megabytes of base64 are joined into
+Owns links, usage figures and the ``limner`` object; megabytes of base64 are joined into
 the body as bytes and never pass through a JSON encoder.
 """
 
 import asyncio
-import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
 import pybase64
-from obstore.exceptions import BaseError
 
 from limner.blobs import Blobs
-from limner.catalogue import effective
-from limner.core import EncodedPicture, Finished, Operation, Output, Picture, Request, Size, Warning
-from limner.errors import InternalError
-from limner.jobs import Job
-from limner.media.encode import media_type
-from limner.media.threads import MediaThreads
+from limner.core import Operation, Request, Size
+from limner.errors import NotFound
+from limner.jobs import Job, Outcome, StoredPicture
+from limner.service import Service
 
-logger = logging.getLogger(__name__)
 PATCH_PX = 32  # one image token of ``usage`` stands for a patch of 32 x 32 pixels
 TEXT_TOKEN_BYTES = 4  # and one text token for 4 bytes of UTF-8
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Stores files and makes the signed links under which this server serves them."""
+    """Makes the signed links under which this server serves pictures, for as long as they are kept."""
 
     blobs: Blobs
     base_url: str
     lifetime_s: float
 
-    async def store(self, data: bytes, kind: str) -> str:
-        """Keep ``data`` and return its absolute, expiring URL."""
-        try:
-            key = await self.blobs.put(data, kind)
-        except (OSError, BaseError) as error:
-            logger.error("a picture could not be stored: %s", error)
-            raise InternalError("the picture could not be stored; ask for response_format b64_json") from error
-        query = self.blobs.sign(key, time.time() + self.lifetime_s)
-        return f"{self.base_url.rstrip('/')}/files/{key}?{query}"
-
-
-async def as_file(media: MediaThreads, picture: Picture | EncodedPicture, output: Output) -> bytes:
-    """The picture as a file; one that a backend delivered in the right format passes unchanged."""
-    if isinstance(picture, EncodedPicture):
-        assert picture.format == output.format, "backends deliver the format that was asked for"
-        return picture.data
-    return await media.encode(picture, output)
+    def to(self, picture: StoredPicture) -> str:
+        """The picture's absolute, expiring URL."""
+        query = self.blobs.sign(picture.id, min(time.time() + self.lifetime_s, picture.expires_at_s))
+        return f"{self.base_url.rstrip('/')}/v1/files/{picture.id}.{picture.format}?{query}"
 
 
 def usage(request: Request) -> dict[str, Any]:
@@ -69,17 +51,19 @@ def usage(request: Request) -> dict[str, Any]:
     }
 
 
-def limner_object(job: Job, finished: Finished, warnings: Sequence[Warning]) -> dict[str, Any]:
+def limner_object(job: Job, outcome: Outcome) -> dict[str, Any]:
     """What was really done: the top-level ``limner`` key."""
+    warnings = (*job.warnings, *outcome.warnings)
     return {
         "job_id": job.id,
         "operation": job.request.operation.value,
         "reason": None,
-        "model": job.spec.id,
-        "model_revision": finished.model_revision,
-        "effective": {**effective(job.request, job.spec), **_asked(job.request)},
-        "warnings": [{"param": w.param, "code": w.code, "message": w.message} for w in (*warnings, *finished.warnings)],
-        "timings_s": {name: round(value, 6) for name, value in finished.timings_s.items()},
+        "model": job.model,
+        "model_revision": outcome.model_revision,
+        "effective": {**job.effective, **_asked(job.request)},
+        "files": [picture.id for picture in outcome.pictures],
+        "warnings": [{"param": w.param, "code": w.code, "message": w.message} for w in warnings],
+        "timings_s": {name: round(value, 6) for name, value in outcome.timings_s.items()},
     }
 
 
@@ -106,27 +90,20 @@ def common_fields(job: Job) -> dict[str, Any]:
     }
 
 
-async def images_body(
-    job: Job,
-    finished: Finished,
-    *,
-    warnings: Sequence[Warning],
-    media: MediaThreads,
-    links: Links | None,
-) -> bytes:
-    """``{"created", "data": [...], ...}`` as JSON bytes; ``links`` makes ``data[].url``, None ``data[].b64_json``."""
-    output = job.request.output
-    files = await asyncio.gather(*(as_file(media, picture, output) for picture in finished.pictures))
-    envelope = {
-        **common_fields(job),
-        "usage": usage(job.request),
-        "limner": limner_object(job, finished, warnings),
-    }
+async def images_body(job: Job, outcome: Outcome, service: Service, links: Links | None) -> bytes:
+    """``{"created", "data": [...], ...}`` as JSON bytes; ``links`` makes ``data[].url``, None ``data[].b64_json``.
+
+    Raises NotFound once the pictures' time is over.
+    """
+    if not outcome.pictures:
+        raise NotFound(f"the pictures of {job.id} are no longer kept")
+    created = int(job.times.ended_at_s or job.times.created_at_s)
+    envelope = {**common_fields(job), "usage": usage(job.request), "limner": limner_object(job, outcome)}
     if links is not None:
-        urls = [await links.store(file, media_type(output.format)) for file in files]
-        return orjson.dumps({"created": int(time.time()), "data": [{"url": url} for url in urls], **envelope})
-    parts: list[bytes | memoryview] = [b'{"created":%d,"data":[' % int(time.time())]
-    for file in files:
+        urls = [links.to(picture) for picture in outcome.pictures]
+        return orjson.dumps({"created": created, "data": [{"url": url} for url in urls], **envelope})
+    parts: list[bytes | memoryview] = [b'{"created":%d,"data":[' % created]
+    for file in await asyncio.gather(*(service.data_of(picture) for picture in outcome.pictures)):
         parts += [b'{"b64_json":"', pybase64.b64encode(file), b'"},']
     parts[-1] = b'"}],'
     parts.append(memoryview(orjson.dumps(envelope))[1:])

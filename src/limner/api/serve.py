@@ -6,7 +6,6 @@ port is announced, and the server leaves when told to or when it has no model to
 
 import asyncio
 import errno
-import logging
 import socket
 import tempfile
 from collections.abc import Callable
@@ -16,6 +15,8 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
+from limner import logs
+from limner.accounts import Door
 from limner.api.app import create_app
 from limner.api.gateway import Gateway
 from limner.config import Settings
@@ -23,6 +24,7 @@ from limner.errors import InvalidRequest, LimnerError, NotReady
 from limner.memory import limit_arenas
 from limner.runtime import find_models, open_service
 
+Announce = Callable[[int, Door], None]
 BACKLOG = 2048
 # A host may stand for addresses that this machine lacks, as localhost does where there is no IPv6.
 NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
@@ -32,7 +34,7 @@ class _Server(uvicorn.Server):
     """Tells its port once it listens, refuses new jobs once it is told to leave, and leaves if no model loads:
     ``failure`` is then the first one's."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, announce: Callable[[int], None]) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, announce: Announce) -> None:
         super().__init__(config)
         self.failure: LimnerError | None = None
         self._app = app
@@ -41,7 +43,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._announce(self.servers[0].sockets[0].getsockname()[1])
+        self._announce(self.servers[0].sockets[0].getsockname()[1], self._app.state.door)
         self._watch = asyncio.create_task(self._leave_without_models())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -66,14 +68,14 @@ class _Server(uvicorn.Server):
                 self.should_exit = True
 
 
-def serve(settings: Settings, announce: Callable[[int], None]) -> int:
+def serve(settings: Settings, announce: Announce) -> int:
     """Serve until SIGINT or SIGTERM; returns the process's exit code (0, or 3 when it could not start).
 
-    ``announce`` is told the port once the server listens; models may still be loading then. Raises InvalidRequest for a
-    data directory that cannot be written or a model that does not exist, NotReady for an address that cannot be
-    listened on, or when not one model could be loaded.
+    ``announce`` is told the port, and whether API keys are needed, once the server listens; models may still be loading
+    then. Raises InvalidRequest for a data directory that cannot be written or a model that does not exist, NotReady for
+    an address that cannot be listened on, or when not one model could be loaded.
     """
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(settings)
     limit_arenas()
     make_writable(settings.data)
     with ExitStack() as closing:

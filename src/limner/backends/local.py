@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from limner.backends.pixels import Kept, grey, opaque, resized
 from limner.catalogue.spec import ModelSpec, ParamSpec, Route
 from limner.core import Event, Finished, Lora, Operation, ParamValue, Picture, Preview, Progress, Request, Warning
-from limner.engine import EngineSettings, LoadedModel, ModelSource, Result, Sample, Timings
+from limner.engine import EngineSettings, EngineStats, LoadedModel, ModelSource, Result, Sample, Timings
 from limner.errors import InternalError, InvalidRequest, LimnerError, NotReady, UnknownParameter
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ class LocalBackend:
     def healthy(self) -> bool:
         """Whether the engine, if it was started, can draw."""
         return not self._closed and (self._engine is None or self._engine.healthy)
+
+    def stats(self) -> EngineStats | None:
+        """What the engine has done and holds; None before it has started and once it is closed. From any thread."""
+        return None if self._engine is None or self._closed else self._engine.stats()
 
     async def load(self, spec: ModelSpec) -> LoadedModel:
         """Load a model, one at a time. Raises LimnerError with the reason it cannot be served."""

@@ -6,15 +6,11 @@ signature=<HMAC-SHA256>`` over key and expiry, so a link can neither be guessed 
 
 import hashlib
 import hmac
-import os
-import secrets
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from limner.errors import Forbidden
-
-SECRET_BYTES = 32
+from limner.secrets_file import SECRET_BYTES
 
 
 class LinkSigner:
@@ -40,33 +36,3 @@ class LinkSigner:
     def _signature(self, key: str, expires: str) -> str:
         message = f"{key}\n{expires}".encode("utf-8", "replace")
         return hmac.new(self._secret, message, hashlib.sha256).hexdigest()
-
-
-def load_secret(path: Path) -> bytes:
-    """The secret in ``path``, created with mode 0600 on first use; processes that race all get the same one.
-
-    Raises ValueError where the file holds something else.
-    """
-    if not path.exists():
-        _create_secret(path)
-    secret = path.read_bytes()
-    if len(secret) != SECRET_BYTES:
-        raise ValueError(f"{path} does not hold {SECRET_BYTES} bytes: remove it to have a new link secret made")
-    return secret
-
-
-def _create_secret(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(SECRET_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        # A link appears whole and never replaces: the first process wins and the others read its secret.
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()

@@ -1,113 +1,176 @@
-"""Finished files by content: a directory by default, any object store obstore speaks by URL.
+"""Files by content and by job: in a directory by default, in any object store obstore speaks by URL.
 
-Owns keys, storing, reading, and removal by age. A key is ``YYYY/MM/DD/<sha256>.<extension>``: the day (UTC) it was
-stored makes old ones cheap to find, the hash makes storing the same content twice one object. Knows nothing of HTTP.
+Owns keys, and removal by age. A finished picture's key is ``YYYY/MM/DD/<sha256>.<extension>``: the day (UTC) it was
+stored makes old ones cheap to find, the hash makes storing the same content twice one object. An input picture's key
+is ``inputs/<job>/<name>``, and it goes when its job is over. Knows nothing of HTTP or databases.
 """
 
 import asyncio
-import contextlib
 import hashlib
 import re
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from obstore.exceptions import AlreadyExistsError
-from obstore.store import LocalStore, ObjectStore, from_url
-
-from limner.blobs.links import LinkSigner, load_secret
-from limner.errors import NotFound
+from limner.blobs.durable import DRAFT_SUFFIX
+from limner.blobs.links import LinkSigner
+from limner.blobs.location import open_place, reason_of
+from limner.blobs.shelf import BATCH, Shelf, no_such
+from limner.errors import NotFound, NotReady
+from limner.secrets_file import SECRET_BYTES, load_secret
 
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp", "application/json": "json"}
 _MEDIA_TYPES = {extension: media_type for media_type, extension in EXTENSIONS.items()}
 _KEY = re.compile(r"(\d{4}/\d{2}/\d{2})/[0-9a-f]{64}\.([a-z]{3,4})", re.ASCII)
-_DELETE_BATCH = 500
+_DRAFT = re.compile(rf"{_KEY.pattern}\.[0-9a-f]{{16}}{re.escape(DRAFT_SUFFIX)}", re.ASCII)
+_DAY_OR_ABOVE = re.compile(r"\d{4}(/\d{2}){0,2}", re.ASCII)
+_INPUT_KEY = re.compile(r"inputs/[A-Za-z0-9_-]{1,100}/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}", re.ASCII)
+
+IsLive = Callable[[frozenset[str]], Awaitable[frozenset[str]]]
 
 
 class Blobs:
-    """Content-addressed files and the links that open them.
+    """Files and the links that open them.
 
-    Files lie in ``data/files``, or in ``location``, an object store's URL such as ``s3://bucket/prefix``; the links'
-    secret is always ``data/link-secret``. Both are created on first use. ``clock`` gives unix seconds.
+    They lie in ``data/files``, or in ``location``: an object store's URL, a directory, or ``memory://``, which ends
+    with the process. The links' secret is ``data/link-secret`` (for ``memory://`` it is made up). Both are created on
+    first use. ``clock`` gives unix seconds. In a directory, what was put survives a power loss once `put` has returned.
+
+    Raises InvalidRequest for a wrong ``location``. Every method raises NotReady when the store fails or cannot be
+    reached; the log has the store's reason.
     """
 
-    def __init__(self, data: Path, *, location: str | None = None, clock: Callable[[], float] = time.time) -> None:
-        self._store = _open_store(data / "files" if location is None else location)
-        self._signer = LinkSigner(load_secret(data / "link-secret"), clock=clock)
+    def __init__(self, data: Path, *, location: str = "", clock: Callable[[], float] = time.time) -> None:
+        place = open_place(location, data / "files")
+        secret = secrets.token_bytes(SECRET_BYTES) if place.forgets else load_secret(data / "link-secret")
+        self.title = place.title
+        self._shelf = Shelf(place)
+        self._signer = LinkSigner(secret, clock=clock)
         self._clock = clock
 
-    def sign(self, key: str, expires_at: float) -> str:
-        """The query string that opens ``key`` until ``expires_at`` (unix seconds; fractions are cut off)."""
-        return self._signer.sign(key, int(expires_at))
+    def sign(self, name: str, expires_at: float) -> str:
+        """The query string that opens ``name`` until ``expires_at`` (unix seconds; fractions are cut off)."""
+        return self._signer.sign(name, int(expires_at))
 
-    def verify(self, key: str, expires: str, signature: str) -> None:
+    def verify(self, name: str, expires: str, signature: str) -> None:
         """Return for a link that is genuine and still good; raises Forbidden otherwise."""
-        self._signer.verify(key, expires, signature)
+        self._signer.verify(name, expires, signature)
 
     async def put(self, data: bytes, media_type: str) -> str:
         """Store ``data`` (a type in EXTENSIONS) and give its key. Atomic; the same content on a day is one object."""
         digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
         key = f"{datetime.fromtimestamp(self._clock(), UTC):%Y/%m/%d}/{digest}.{EXTENSIONS[media_type]}"
-        with contextlib.suppress(AlreadyExistsError):
-            await self._store.put_async(key, data, mode="create", attributes=self._attributes(media_type))
+        await self._shelf.put(key, data, {"Content-Type": media_type})
         return key
-
-    def _attributes(self, media_type: str) -> dict[str, str] | None:
-        # Directories keep no attributes, and obstore refuses to be asked.
-        return None if isinstance(self._store, LocalStore) else {"Content-Type": media_type}
 
     async def get(self, key: str) -> bytes:
         """The whole content; raises NotFound."""
         _check_key(key)
-        try:
-            return bytes(await (await self._store.get_async(key)).bytes_async())
-        except FileNotFoundError as error:
-            raise _no_such(key) from error
+        return await self._shelf.get(key)
 
     async def get_range(self, key: str, start: int, end: int) -> bytes:
         """Bytes ``start`` up to but not with ``end``, both within the content; raises NotFound."""
         _check_key(key)
-        try:
-            return bytes(await self._store.get_range_async(key, start=start, end=end))
-        except FileNotFoundError as error:
-            raise _no_such(key) from error
+        return await self._shelf.get_range(key, start, end)
+
+    async def stream(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """As `get_range`, in chunks; what is missing raises NotFound here, before the first one."""
+        _check_key(key)
+        return await self._shelf.stream(key, start, end)
 
     async def size(self, key: str) -> int:
         """The content's length in bytes; raises NotFound."""
         _check_key(key)
-        try:
-            return (await self._store.head_async(key))["size"]
-        except FileNotFoundError as error:
-            raise _no_such(key) from error
+        return await self._shelf.size(key)
 
     async def delete(self, key: str) -> None:
-        """Remove the content; one that is already gone is no error. Raises NotFound for what is no key."""
-        _check_key(key)
-        with contextlib.suppress(FileNotFoundError):
-            await self._store.delete_async(key)
+        """As `delete_many`, for one."""
+        await self.delete_many([key])
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        """Remove the contents; what is already gone is no error. Raises NotFound for what is no key."""
+        for key in keys:
+            _check_key(key)
+        await self._shelf.delete(keys)
 
     async def sweep(self, older_than: date) -> int:
         """Remove everything stored on a day before ``older_than``; gives how many. Foreign files are left alone."""
-        old: list[str] = []
-        async for metas in self._store.list(chunk_size=_DELETE_BATCH):
-            old += [meta["path"] for meta in metas if _is_older(meta["path"], older_than)]
-        for start in range(0, len(old), _DELETE_BATCH):
-            await self._delete_all(old[start : start + _DELETE_BATCH])
-        return len(old)
+        removed = 0
+        async for day in self._days_before(f"{older_than:%Y/%m/%d}", ""):
+            paths = [meta["path"] for meta in await self._shelf.files(day)]
+            old = [path for path in paths if _KEY.fullmatch(path) or _DRAFT.fullmatch(path)]
+            await self._shelf.delete(old)
+            removed += len(old)
+        return removed
 
-    async def _delete_all(self, keys: list[str]) -> None:
+    async def _days_before(self, end: str, within: str) -> AsyncIterator[str]:
+        """Directories ``YYYY/MM/DD`` before ``end``, looking only into years and months that can hold one."""
+        for path in await self._shelf.directories(within):
+            if not _DAY_OR_ABOVE.fullmatch(path) or path > end[: len(path)]:
+                continue
+            if len(path) < len(end):
+                async for day in self._days_before(end, path):
+                    yield day
+            elif path < end:
+                yield path
+
+    async def put_input(self, job_id: str, name: str, data: bytes) -> str:
+        """Store one of a job's input files and give its key; ``name`` is the file's among the job's, used once."""
+        key = f"inputs/{job_id}/{name}"
+        assert _INPUT_KEY.fullmatch(key), f"not an input's key: {key!r}"
+        await self._shelf.put(key, data, {})
+        return key
+
+    async def get_input(self, key: str) -> bytes:
+        """An input file's content; raises NotFound."""
+        if not _INPUT_KEY.fullmatch(key):
+            raise no_such(key)
+        return await self._shelf.get(key)
+
+    async def drop_inputs(self, job_id: str) -> None:
+        """Remove all of a job's input files; none is no error."""
+        assert _INPUT_KEY.fullmatch(f"inputs/{job_id}/0"), f"not a job's id: {job_id!r}"
+        await self._shelf.delete([meta["path"] for meta in await self._shelf.files(f"inputs/{job_id}")])
+
+    async def sweep_inputs(self, is_live: IsLive, older_than_s: float) -> int:
+        """Remove input files that nobody needs any more; gives how many jobs they were of.
+
+        Files younger than ``older_than_s`` stay, since a job's inputs come before its row. Of the others' job ids
+        ``is_live`` gives those whose jobs may still run.
+        """
+        idle = await self._jobs_idle_since(self._clock() - older_than_s)
+        swept = 0
+        for start in range(0, len(idle), BATCH):
+            asked = frozenset(idle[start : start + BATCH])
+            for job_id in sorted(asked - await is_live(asked)):
+                await self.drop_inputs(job_id)
+                swept += 1
+        return swept
+
+    async def _jobs_idle_since(self, before_s: float) -> list[str]:
+        """Jobs whose every input file is older."""
+        idle = []
+        for directory in await self._shelf.directories("inputs"):
+            stored_s = [meta["last_modified"].timestamp() for meta in await self._shelf.files(directory)]
+            if _INPUT_KEY.fullmatch(f"{directory}/0") and max(stored_s, default=before_s) < before_s:
+                idle.append(directory.removeprefix("inputs/"))
+        return idle
+
+    async def check(self) -> str:
+        """Write, read and remove a probe; gives a sentence. Raises NotReady with the store's own reason."""
+        path, data, started_s = f"probe/{secrets.token_hex(8)}", secrets.token_bytes(64), time.perf_counter()
         try:
-            await self._store.delete_async(keys)
-        except FileNotFoundError:  # another process sweeps too
-            for key in keys:
-                await self.delete(key)
-
-
-def _open_store(location: Path | str) -> ObjectStore:
-    if isinstance(location, str):
-        return from_url(location)
-    return LocalStore(location, automatic_cleanup=True, mkdir=True)
+            await self._shelf.put(path, data, {})
+            read = await self._shelf.get(path)
+            await self._shelf.delete([path])
+        except (NotReady, NotFound) as error:
+            reason = reason_of(error.__cause__) if isinstance(error.__cause__, Exception) else error.message
+            raise NotReady(f"the picture store {self.title} does not work: {reason}") from error
+        if read != data:
+            raise NotReady(f"the picture store {self.title} gives other bytes than it was given")
+        return f"{self.title}: wrote, read and removed a file in {time.perf_counter() - started_s:.3f} s"
 
 
 def media_type_of(key: str) -> str:
@@ -119,14 +182,5 @@ def _check_key(key: str) -> re.Match[str]:
     """A key is exactly what ``put`` gives: no path can be smuggled in."""
     match = _KEY.fullmatch(key)
     if match is None or match[2] not in _MEDIA_TYPES:
-        raise _no_such(key)
+        raise no_such(key)
     return match
-
-
-def _is_older(path: str, day: date) -> bool:
-    match = _KEY.fullmatch(path)
-    return match is not None and match[2] in _MEDIA_TYPES and match[1] < f"{day:%Y/%m/%d}"
-
-
-def _no_such(key: str) -> NotFound:
-    return NotFound(f"There is no file {key[:100]!r}: it never was, or its time is over.")

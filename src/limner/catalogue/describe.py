@@ -28,6 +28,7 @@ def describe(spec: ModelSpec) -> dict[str, Json]:
         "limits": {"max_images": spec.max_images, "max_n": spec.max_n, "max_prompt_chars": spec.max_prompt_chars},
         "licence": spec.licence,
         "notes": list(spec.notes),
+        "price_per_image": _whole(spec.price_per_image),
     }
 
 

@@ -105,6 +105,7 @@ class ModelEntry(Entry):
     licence: str | None = None
     released: date | None = None
     notes: tuple[str, ...] = ()
+    price_per_image: float | None = Field(None, ge=0, le=1_000_000, allow_inf_nan=False)
 
     @property
     def created(self) -> int:

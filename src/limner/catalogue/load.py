@@ -122,6 +122,7 @@ def _spec(family: str, entry: ModelEntry) -> ModelSpec:
         licence=entry.licence,
         notes=entry.notes,
         created=entry.created,
+        price_per_image=entry.price_per_image,
     )
 
 

@@ -94,6 +94,7 @@ class ModelSpec:
     """Everything the server knows about a model before it runs it.
 
     ``max_images`` counts input pictures; ``created`` is the release of the weights in epoch seconds, 0 if unknown.
+    ``price_per_image`` is in credits; None charges device time.
     """
 
     id: str
@@ -110,6 +111,7 @@ class ModelSpec:
     licence: str | None = None
     notes: tuple[str, ...] = ()
     created: int = 0
+    price_per_image: float | None = None
 
     @property
     def sorted_operations(self) -> tuple[Operation, ...]:

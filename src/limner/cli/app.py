@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from limner import __version__
-from limner.cli import options
+from limner.cli import jobs, keys, options
 from limner.cli.ask import Ask, Where, params_of, read_file
 from limner.cli.exits import ExitCode
 
@@ -20,6 +20,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich is slow to import; plain help also stays one thing to read for scripts
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(keys.group, name="keys")
+app.add_typer(jobs.group, name="jobs")
 
 
 @app.callback(invoke_without_command=True)
@@ -157,6 +159,45 @@ def list_models(
 
     logging.basicConfig(level=log_level.upper())
     print_models(Where(server, api_key), loaded=loaded, as_json=as_json)
+
+
+@app.command()
+def usage(
+    since: options.Since = None,
+    until: options.Until = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="KEY", help="One key's alone: its id, prefix (lim_...) or name."),
+    ] = None,
+    as_json: options.AsJson = False,
+    config: options.Config = None,
+    data: options.Data = None,
+) -> None:
+    """Show jobs, pictures, device seconds and credits per key and model, by default of the last 30 days."""
+    from limner.cli.usage import print_usage
+
+    print_usage(config, data, since=since, until=until, key=key, as_json=as_json)
+
+
+@app.command()
+def doctor(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL", help="Models to look for instead of the settings'."),
+    ] = None,
+    config: options.Config = None,
+    data: options.Data = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The findings as a JSON list.")] = False,
+    log_level: Annotated[
+        options.LogLevelName | None,
+        typer.Option("--log-level", metavar="L", help="Log beside the findings: debug, info, warning or error."),
+    ] = None,
+) -> int:
+    """Check what serving needs and say what to do: ok, warning or problem. Exit code 1 if there is a problem."""
+    from limner.cli.doctor import print_findings, set_up_logging
+
+    set_up_logging(log_level)
+    return print_findings(config, data, models or (), as_json=as_json)
 
 
 @app.command()

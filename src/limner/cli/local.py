@@ -3,23 +3,23 @@
 import asyncio
 
 from limner import runtime
-from limner.catalogue import ModelSpec, Policy, effective, resolve
+from limner.catalogue import ModelSpec, Policy, resolve
 from limner.cli.ask import Ask, Drawn
 from limner.cli.progress import Watch, abandon
 from limner.config import Settings, load_settings
-from limner.core import EncodedPicture, Finished, Operation, Output, Picture, Request, Size
-from limner.errors import InternalError, InvalidRequest
+from limner.core import Operation, Output, Request, Size
+from limner.errors import InvalidRequest
+from limner.jobs import Outcome
 from limner.media.decode import DecodeLimits, decode
-from limner.media.encode import encode
 from limner.media.mask import as_mask
-from limner.service import Service
+from limner.service import MEMORY, Service
 
 
 def draw(ask: Ask, watch: Watch) -> Drawn:
     """Load the model, draw and let go of it again; ``watch`` is told what happens. Raises LimnerError."""
     settings = load_settings(None, {"models": None if ask.model is None else (ask.model,)})
     # Nobody else is served here: of several configured models only the first is worth loading.
-    settings = settings.model_copy(update={"models": settings.models[:1]})
+    settings = settings.model_copy(update={"models": settings.models[:1], "database": MEMORY, "blobs": "memory://"})
     (spec,) = runtime.find_models(settings)
     request = _request(ask, settings)
     resolve(request, spec, Policy.of(settings))  # the service does so again: a wrong value is told before loading
@@ -30,14 +30,12 @@ async def _draw(request: Request, settings: Settings, spec: ModelSpec, watch: Wa
     async with runtime.open_service(settings, (spec,)) as service:
         await _loaded(service)
         job = await service.submit(request)
-        finished: Finished | None = None
         async for event in job.events():
-            watch(event)
-            finished = event if isinstance(event, Finished) else finished
-    if finished is None:
-        raise InternalError("the job ended without a picture")
-    files = tuple(_file(picture, request.output) for picture in finished.pictures)
-    return Drawn(files, job.spec.id, effective(job.request, job.spec), job.warnings)
+            if not isinstance(event, Outcome):
+                watch(event)
+        outcome = await job.result()
+        files = tuple([await service.data_of(picture) for picture in outcome.pictures])
+    return Drawn(files, job.model, job.effective, (*job.warnings, *outcome.warnings))
 
 
 async def _loaded(service: Service) -> None:
@@ -84,7 +82,3 @@ def _size(text: str | None) -> Size | None:
         return Size.parse(text)
     except ValueError:
         raise InvalidRequest(f"size {text!r} is not WIDTHxHEIGHT in pixels, such as 512x512", param="size") from None
-
-
-def _file(picture: Picture | EncodedPicture, output: Output) -> bytes:
-    return picture.data if isinstance(picture, EncodedPicture) else encode(picture, output)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from limner.cli.ask import Where
+from limner.cli.tables import table
 from limner.errors import InvalidRequest
 
 
@@ -36,5 +37,4 @@ def _table(models: Sequence[Mapping[str, Any]]) -> str:
         (str(model["id"]), *([str(model["state"])] if "state" in model else []), " ".join(model.get("operations", ())))
         for model in models
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return table(rows)

@@ -142,3 +142,23 @@ LogLevel = Annotated[
         "--log-level", metavar="L", help="How much is logged: debug, info, warning or error; debug shows tracebacks."
     ),
 ]
+Config = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings file (TOML), see docs/settings.md.")
+]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", metavar="DIR", callback=_text, help="The server's data directory; default: user data."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Everything known, as JSON.")]
+KeyName = Annotated[
+    str, typer.Argument(metavar="KEY", callback=_text, help="A key's id, its prefix (lim_...) or its name.")
+]
+Since = Annotated[
+    str | None,
+    typer.Option("--since", metavar="T", help="From this moment: 2026-11-30, 2026-11-30T12:00 (UTC) or unix seconds."),
+]
+Until = Annotated[str | None, typer.Option("--until", metavar="T", help="Up to, but without, this moment.")]
+JobId = Annotated[str, typer.Argument(metavar="ID", callback=_text, help="A job's id, such as job_0123...")]
+JobModel = Annotated[
+    str | None, typer.Option("--model", metavar="M", callback=_text, help="Only those of this model, by its id.")
+]

@@ -77,13 +77,18 @@ def draw(ask: Ask, server: str, api_key: str | None, watch: Watch) -> Drawn:
 
 def models(server: str, api_key: str | None) -> list[dict[str, Any]]:
     """What the server says about each of its models. Raises LimnerError."""
-    with _client(server, api_key) as client:
-        response = client.get("/v1/models")
-        _raise_for(response)
-        data = _json(response).get("data")
+    data = call("GET", "/v1/models", server, api_key).get("data")
     if not isinstance(data, list):
         raise UpstreamFailed(f"{server} answered /v1/models without a list of models")
     return data
+
+
+def call(method: str, path: str, server: str, api_key: str | None) -> dict[str, Any]:
+    """What the server answers to a request without a body. Raises LimnerError."""
+    with _client(server, api_key) as client:
+        response = client.request(method, path)
+        _raise_for(response)
+        return _json(response)
 
 
 @contextmanager

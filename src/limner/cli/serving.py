@@ -3,29 +3,44 @@
 import shlex
 import sys
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from limner import __version__
 from limner.config import Settings, load_settings
 
+if TYPE_CHECKING:
+    from limner.accounts import Door
+
 EXAMPLE = '{"prompt": "a red circle on a white background"}'
 EXPOSED = (
-    "there are no API keys yet: everybody who can reach {host} port {port} can draw here; use --host 127.0.0.1 to "
-    "serve this machine alone, or let a proxy in front ask who it is"
+    "no API key is needed (open = yes): everybody who can reach {host} port {port} can draw here; use --host 127.0.0.1 "
+    "to serve this machine alone, or let a proxy in front ask who it is"
 )
+FRESH = """
+Requests need an API key. There was none, so this one was made; it is shown this once:
+
+  {key}
+
+It may do everything. Others are made with: limner keys create NAME{where}
+"""
+KEYED = "\nRequests need an API key; new ones are made with: limner keys create NAME{where}\n"
 
 
 def run_server(config: Path | None, overrides: Mapping[str, object]) -> int:
     """Serve until interrupted; returns the exit code. Raises InvalidRequest for wrong settings, and what
     `limner.api.serve.serve` raises."""
     settings = load_settings(config, overrides)
+    from limner.accounts import Door, is_loopback
     from limner.api.serve import serve
 
-    def announce(port: int) -> None:
+    told = (("--config", config), ("--data", overrides.get("data")))
+    where = "".join(f" {option} {shlex.quote(str(value))}" for option, value in told if value is not None)
+
+    def announce(port: int, door: Door) -> None:
         chosen = settings.model_copy(update={"port": port})
-        print(greeting(chosen), file=sys.stderr)
-        if not is_loopback(settings.host):
+        print(greeting(chosen, door, where), file=sys.stderr)
+        if not door.required and not is_loopback(settings.host):
             print(f"limner: warning: {EXPOSED.format(host=settings.host, port=port)}", file=sys.stderr)
         sys.stderr.flush()
 
@@ -35,25 +50,22 @@ def run_server(config: Path | None, overrides: Mapping[str, object]) -> int:
         return 0  # the way a server in a terminal is meant to be stopped
 
 
-def greeting(settings: Settings) -> str:
-    """The address, and a command that draws a first picture with nothing but curl and coreutils.
+def greeting(settings: Settings, door: "Door", where: str = "") -> str:
+    """The address, the key that was just made if one was, and a command that draws a first picture with nothing but
+    curl and coreutils.
 
-    The retries let it be pasted while the model is still loading and the server answers 503.
+    ``where`` are the options with which other commands find the same database. The retries let the command be pasted
+    while the model is still loading and the server answers 503.
     """
     address = url_of(settings)
-    request = f"{address}/v1/images/generations -H 'Content-Type: application/json' -d {shlex.quote(EXAMPLE)}"
+    key = f"""-H "Authorization: Bearer {door.fresh or "$LIMNER_API_KEY"}" """ if door.required else ""
+    request = f"{address}/v1/images/generations {key}-H 'Content-Type: application/json' -d {shlex.quote(EXAMPLE)}"
     extract = 'sed \'s/.*"b64_json":"\\([^"]*\\)".*/\\1/\' | base64 -d'
     command = f"curl -sSf --retry 9 {request} | {extract} > circle.png"
     models = ", ".join(settings.models) or "sketch, the small embedded model"
-    return f"limner {__version__} at {address} serves {models}\n\nA first picture:\n\n  {command}\n"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` is reached from this machine alone; of names only localhost is known to be."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+    keys = FRESH if door.fresh else KEYED if door.required else ""
+    about_keys = keys.format(key=door.fresh, where=where)
+    return f"limner {__version__} at {address} serves {models}\n{about_keys}\nA first picture:\n\n  {command}\n"
 
 
 def url_of(settings: Settings) -> str:

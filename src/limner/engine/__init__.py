@@ -18,6 +18,7 @@ from limner.engine.sample import (
     Ticket,
     Timings,
 )
+from limner.engine.stats import EngineStats
 
 if TYPE_CHECKING:
     from limner.engine.engine import Engine
@@ -26,6 +27,7 @@ __all__ = [
     "Cancelled",
     "Engine",
     "EngineSettings",
+    "EngineStats",
     "Listener",
     "LoadedModel",
     "ModelSource",

@@ -95,6 +95,10 @@ class Backlog(Generic[T]):
         """How many items no lane has taken."""
         return len(self._waiting)
 
+    def active(self) -> int:
+        """How many items lanes have taken and not ended."""
+        return sum(map(len, self._active))
+
     def wait(self, until: Callable[[], bool], timeout_s: float | None = None) -> None:
         """Sleep until ``until`` holds after a change, or for ``timeout_s``."""
         with self.changed:

@@ -4,6 +4,7 @@ Owns that translation; probes hardware only when called.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +26,20 @@ class Device:
         """Wait for the device, so that elapsed time is device time and its errors surface where they belong."""
         if self.name.startswith("cuda"):
             torch.cuda.synchronize(self.name)
+
+    def memory_bytes(self) -> Mapping[str, int]:
+        """What torch has allocated and reserved there, and what is free and there at all; nothing of a CPU."""
+        if self.name == "mps":
+            return {
+                "allocated": torch.mps.current_allocated_memory(),
+                "reserved": torch.mps.driver_allocated_memory(),
+                "total": torch.mps.recommended_max_memory(),
+            }
+        if not self.name.startswith("cuda"):
+            return {}
+        free, total = torch.cuda.mem_get_info(self.name)
+        allocated, reserved = torch.cuda.memory_allocated(self.name), torch.cuda.memory_reserved(self.name)
+        return {"allocated": allocated, "reserved": reserved, "free": free, "total": total}
 
 
 def resolve(settings: EngineSettings) -> Device:

@@ -20,6 +20,7 @@ from limner.engine.load import load_pipeline
 from limner.engine.model import Model
 from limner.engine.reading import Reading
 from limner.engine.sample import EngineSettings, Listener, LoadedModel, ModelSource, Sample, Ticket
+from limner.engine.stats import EngineStats, Tally, Uses
 from limner.errors import InvalidRequest, ModelNotFound, NotReady
 
 log = logging.getLogger(__name__)
@@ -33,11 +34,13 @@ class Engine:
         self.device = resolve(self._settings)
         torch.set_num_threads(self.device.threads)  # for threads that load models, too
         self._gate = Gate()
+        self._tally = Tally()
         self._backlog: Backlog[Live] = Backlog(self.device.lanes, max_active=self._settings.max_active)
         self._models: dict[str, Model] = {}
         self._loading = threading.Lock()
         self._lanes = [
-            Lane(i, self._backlog, self.device, self._gate, self._settings.max_batch) for i in range(self.device.lanes)
+            Lane(i, self._backlog, self.device, self._gate, self._settings.max_batch, self._tally)
+            for i in range(self.device.lanes)
         ]
 
     @property
@@ -49,6 +52,25 @@ class Engine:
     def fiber_threads(self) -> int:
         """Threads that fibers have needed so far; they are used again, so this stays bounded."""
         return sum(lane.fiber_threads for lane in self._lanes)
+
+    def stats(self) -> EngineStats:
+        """What it has done so far and holds now. Asks the device, which takes a moment."""
+        forwards, forward_s, batches, out_of_memory = self._tally.read()
+        models = tuple(self._models.values())
+        caches = {(m.info.id, "prompt"): m.prompts.uses for m in models}
+        caches |= {(m.info.id, "lora"): m.adapters.uses for m in models}
+        return EngineStats(
+            device=self.device.name,
+            forwards=forwards,
+            forward_s=forward_s,
+            batches=batches,
+            out_of_memory=out_of_memory,
+            active_samples=self._backlog.active(),
+            waiting_samples=self._backlog.waiting(),
+            cache_uses={key: Uses(uses.hits, uses.misses) for key, uses in caches.items()},
+            parameter_bytes={m.info.id: m.info.parameter_bytes for m in models},
+            device_bytes=self.device.memory_bytes(),
+        )
 
     def load(self, source: ModelSource) -> LoadedModel:
         """Load a model, or answer what is loaded under that id. Blocks for as long as it takes.

@@ -23,6 +23,7 @@ from limner.engine.lora import Weights
 from limner.engine.policy import BatchCurve, Waiting
 from limner.engine.rendezvous import Call
 from limner.engine.sample import Cancelled, Result
+from limner.engine.stats import Tally
 from limner.errors import NotReady
 
 log = logging.getLogger(__name__)
@@ -34,9 +35,11 @@ _POLL_S = 0.002  # how often a lane looks whether another lane has finished the 
 class Lane:
     """One executor. Started by its constructor; ends after the backlog closes."""
 
-    def __init__(self, index: int, backlog: Backlog[Live], device: Device, gate: Gate, max_batch: int) -> None:
+    def __init__(
+        self, index: int, backlog: Backlog[Live], device: Device, gate: Gate, max_batch: int, tally: Tally
+    ) -> None:
         self._index, self._backlog, self._device, self._gate = index, backlog, device, gate
-        self._max_batch = max_batch
+        self._max_batch, self._tally = max_batch, tally
         self._caps: dict[int, int] = {}  # point id -> batch size that still fitted into memory
         self._curves: dict[object, BatchCurve] = {}
         self._active: list[Live] = []
@@ -152,6 +155,7 @@ class Lane:
             self._recover(batch, error)
             return
         elapsed_s = perf_counter() - began
+        self._tally.forward(first.point.stage, len(batch), elapsed_s)
         if first.point.collator is not None:
             self._curve(first).observe(len(batch), elapsed_s)
         for (live, call), output in zip(batch, outputs, strict=True):
@@ -162,6 +166,7 @@ class Lane:
     def _recover(self, batch: Sequence[_Ready], error: Exception) -> None:
         if is_out_of_memory(error):
             free_memory()
+            self._tally.out_of_memory()
             self._caps[id(batch[0][1].point)] = max(1, len(batch) // 2)
         if len(batch) == 1:
             self._resume(batch[0][0], error=error)

@@ -17,6 +17,7 @@ from weakref import WeakSet
 import torch
 
 from limner.core import Lora
+from limner.engine.stats import Uses
 from limner.errors import InvalidRequest
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ class Adapters:
     """One model's adapters. Safe for several lanes."""
 
     def __init__(self, pipeline: Any, limit: int) -> None:
+        self.uses = Uses()
         self._pipeline = pipeline
         self._limit = limit
         self._lock = threading.Lock()
@@ -107,6 +109,7 @@ class Adapters:
         """
         with self._lock:
             for lora in loras:
+                self.uses.count(hit=lora.path in self._names)
                 self._names[lora.path] = self._names.pop(lora.path) if lora.path in self._names else self._load(lora)
             weights = tuple(Weights(self._names[lora.path], lora.scale) for lora in loras)
             self._users.update(w.adapter for w in weights)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from limner.engine.sample import ModelSource
 from limner.errors import InvalidRequest, NotReady
@@ -170,16 +171,26 @@ def _file(path: Path) -> Probe:
 
 
 def safetensors_names(path: Path) -> set[str]:
-    """Tensor names from the header: 8 bytes little-endian length, then that much JSON."""
+    """Tensor names from the header."""
+    return _names(safetensors_header(path))
+
+
+def safetensors_header(path: Path) -> dict[str, Any]:
+    """Tensors by name, and ``__metadata__``: 8 bytes little-endian length, then that much JSON.
+
+    Raises InvalidRequest for a file that has no such header.
+    """
     try:
         with path.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
             if length > 100_000_000:
                 raise ValueError("header too long")
             header = json.loads(stream.read(length))
+        if not isinstance(header, dict):
+            raise ValueError("header is no object")
     except (ValueError, struct.error) as error:
         raise InvalidRequest(f"{path.name} is not a safetensors file", param="model") from error
-    return _names(header)
+    return header
 
 
 def _names(header: Iterable[str]) -> set[str]:

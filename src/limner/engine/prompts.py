@@ -12,6 +12,8 @@ from typing import Any
 import PIL.Image
 import torch
 
+from limner.engine.stats import Uses
+
 # Arguments of a pipeline that no text encoding depends on; all others are part of the key, because pipelines read
 # some of them (guidance, clip_skip) from themselves instead of passing them to encode_prompt.
 _UNRELATED = frozenset({"num_inference_steps", "height", "width", "strength", "image", "mask_image"})
@@ -50,6 +52,7 @@ class PromptCache:
     """The most recent ``limit`` encodings of one model; safe for several lanes."""
 
     def __init__(self, limit: int) -> None:
+        self.uses = Uses()
         self._limit = limit
         self._lock = threading.Lock()
         self._values: OrderedDict[Hashable, Any] = OrderedDict()
@@ -60,9 +63,11 @@ class PromptCache:
         while True:
             with self._lock:
                 if key in self._values:
+                    self.uses.count(hit=True)
                     self._values.move_to_end(key)
                     return _fresh(self._values[key])
                 if key not in self._encoding:
+                    self.uses.count(hit=False)
                     self._encoding.add(key)
                     break
             wait_until(lambda: key not in self._encoding)

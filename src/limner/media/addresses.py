@@ -1,4 +1,4 @@
-"""Which IP addresses a fetch may connect to.
+"""Which IP addresses may be connected to on a client's word.
 
 The tables follow the IANA special-purpose registries (RFC 6890 and later entries) rather than ``is_global``, whose
 meaning differs between Python releases.
@@ -59,26 +59,35 @@ def may_connect(address: str, allowed: Sequence[Network] = ()) -> bool:
     An IPv4 address inside an IPv6 one (mapped, or NAT64's well-known prefix) is judged by itself. Anything that is
     not an address, or that names an interface, is refused.
     """
+    faces = _faces(address)
+    return _lies_in(faces, allowed) or (bool(faces) and _is_public(faces[-1]))
+
+
+def lies_in(address: str, networks: Sequence[Network]) -> bool:
+    """Whether ``address``, or the IPv4 address inside it, belongs to one of ``networks``."""
+    return _lies_in(_faces(address), networks)
+
+
+def _faces(address: str) -> tuple[IPv4Address | IPv6Address, ...]:
+    """What ``address`` stands for, outermost first: itself, and the IPv4 address that NAT64 would lead to."""
     try:
         ip = ip_address(address)
     except ValueError:
-        return False
-    if isinstance(ip, IPv6Address):
-        return _may_connect_v6(ip, allowed)
-    return _is_within(ip, allowed) or not _is_within(ip, _REFUSED_V4)
-
-
-def _may_connect_v6(ip: IPv6Address, allowed: Sequence[Network]) -> bool:
+        return ()
+    if isinstance(ip, IPv4Address):
+        return (ip,)
     if ip.scope_id is not None:
-        return False
+        return ()
     if ip.ipv4_mapped is not None:
-        return may_connect(str(ip.ipv4_mapped), allowed)
-    if _is_within(ip, allowed):
-        return True
-    if ip in _NAT64:
-        return may_connect(str(IPv4Address(int(ip) & 0xFFFF_FFFF)), allowed)
-    return ip in _GLOBAL_UNICAST_V6 and not _is_within(ip, _REFUSED_V6)
+        return (ip.ipv4_mapped,)
+    return (ip, IPv4Address(int(ip) & 0xFFFF_FFFF)) if ip in _NAT64 else (ip,)
 
 
-def _is_within(ip: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
-    return any(ip in network for network in networks)
+def _lies_in(faces: Sequence[IPv4Address | IPv6Address], networks: Sequence[Network]) -> bool:
+    return any(ip in network for ip in faces for network in networks)
+
+
+def _is_public(ip: IPv4Address | IPv6Address) -> bool:
+    if isinstance(ip, IPv4Address):
+        return not _lies_in((ip,), _REFUSED_V4)
+    return ip in _GLOBAL_UNICAST_V6 and not _lies_in((ip,), _REFUSED_V6)

@@ -7,6 +7,7 @@ nothing. Every walk is bounded in steps. Knows neither Pillow nor HTTP.
 
 import re
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -18,7 +19,7 @@ Kind: TypeAlias = Literal["PNG", "JPEG", "GIF", "WEBP"]
 MAX_CHUNKS = 65_536  # PNG chunks, WEBP chunks and JPEG segments before the first scan
 MAX_METADATA_BYTES = 8 * 1024 * 1024  # PNG chunks that carry no pixels, together
 MAX_EXIF_BYTES = 65_536  # what fits a JPEG segment; a larger block is not searched for an orientation
-MAX_GIF_BLOCKS = 1_000_000
+MAX_GIF_BLOCKS = 400_000  # of up to 255 bytes: twice what fills the largest file that is read by default
 MAX_JPEG_SCANS = 32  # progressive encoders write about ten; each one costs a pass over all pixels
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -98,8 +99,9 @@ def _png(data: bytes, _max_frames: int) -> Container:
         raise Damaged("does not begin with a PNG header")
     width, height, depth = struct.unpack_from(">IIB", data, 16)
     kept, exif, frames, metadata_bytes = [_PNG_SIGNATURE], b"", 1, 0
-    for name, start, end in _png_chunks(data):
+    for name, start, end in png_chunks(data):
         if name in _PNG_PIXEL_CHUNKS:
+            _check_crc(data, name, start, end)  # the decoder passes over some
             # Pillow compares a 16-bit transparent colour with 8-bit samples, so that one is left out.
             if not (name == b"tRNS" and depth == 16):
                 kept.append(data[start:end])
@@ -116,7 +118,7 @@ def _png(data: bytes, _max_frames: int) -> Container:
     return Container("PNG", Size(width, height), max(frames, 1), b"".join(kept), exif)
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Each chunk's name and its extent, length field to checksum, up to and with IEND."""
     position = len(_PNG_SIGNATURE)
     for _ in range(MAX_CHUNKS):
@@ -135,10 +137,15 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     raise Excessive(f"has more than {MAX_CHUNKS} chunks")
 
 
+def _check_crc(data: bytes, name: bytes, start: int, end: int) -> None:
+    if zlib.crc32(memoryview(data)[start + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+        raise Damaged(f"has a wrong checksum in its chunk {name.decode()}")
+
+
 def _jpeg(data: bytes, _max_frames: int) -> Container:
     """Bytes after the picture are left alone: phones append films and depth maps there."""
     kept, exif, size = [b"\xff\xd8"], b"", None
-    for marker, start, end in _jpeg_segments(data):
+    for marker, start, end in jpeg_segments(data):
         payload = data[start + 4 : start + 4 + 14]
         if marker in _JPEG_FRAME_MARKERS:
             height, width = struct.unpack_from(">HH", payload, 1)
@@ -156,7 +163,7 @@ def _jpeg(data: bytes, _max_frames: int) -> Container:
     raise Excessive(f"has more than {MAX_CHUNKS} segments")
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Each segment's marker and extent, marker to last payload byte; stray bytes between segments are skipped."""
     position = 2
     for _ in range(MAX_CHUNKS):
@@ -229,21 +236,29 @@ def _gif_skip(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _webp(data: bytes, max_frames: int) -> Container:
+    size, exif, frames = _webp_canvas(data), b"", 0
+    for name, start, end in webp_chunks(data):
+        frames += name == b"ANMF"
+        if frames > max_frames:
+            break
+        if name == b"EXIF" and end - start <= MAX_EXIF_BYTES:
+            exif = data[start:end]
+    return Container("WEBP", size, max(frames, 1), data, exif)
+
+
+def webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Each chunk's name and the extent of its payload, as far as the file says it goes."""
     (riff_bytes,) = struct.unpack_from("<I", data, 4)
     if riff_bytes + 8 > len(data):
         raise Damaged("is truncated")
-    size, exif, frames, position = _webp_canvas(data), b"", 0, 12
+    position = 12
     for _ in range(MAX_CHUNKS):
-        if position + 8 > riff_bytes + 8 or frames > max_frames:
-            break
+        if position + 8 > riff_bytes + 8:
+            return
         name, length = struct.unpack_from("<4sI", data, position)
-        frames += name == b"ANMF"
-        if name == b"EXIF" and length <= MAX_EXIF_BYTES:
-            exif = data[position + 8 : position + 8 + length]
+        yield name, position + 8, position + 8 + length
         position += 8 + length + length % 2
-    else:
-        raise Excessive(f"has more than {MAX_CHUNKS} chunks")
-    return Container("WEBP", size, max(frames, 1), data, exif)
+    raise Excessive(f"has more than {MAX_CHUNKS} chunks")
 
 
 def _webp_canvas(data: bytes) -> Size:

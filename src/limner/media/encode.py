@@ -8,12 +8,12 @@ import struct
 import zlib
 from collections.abc import Mapping
 
-import orjson
 from fpng import fpng_ext
 from PIL import Image
 
 from limner.core import ImageFormat, Output, Picture
 from limner.errors import InvalidRequest
+from limner.media import exif, xmp
 from limner.media.convert import from_image, to_image
 
 DEFAULT_QUALITY: Mapping[ImageFormat, int] = {"jpeg": 95, "webp": 90}
@@ -21,8 +21,9 @@ MAX_EDGE_PX: Mapping[ImageFormat, int] = {"png": 2**31 - 1, "jpeg": 65_500, "web
 
 _PNG_HEADER_BYTES = 33  # signature and IHDR
 _FULL_CHROMA_QUALITY = 90
-_MAX_JPEG_EXIF_BYTES = 65_533
-_USER_COMMENT, _EXIF_DIRECTORY = 0x9286, 0x8769
+_MAX_JPEG_EXIF_BYTES = 65_533  # a segment's payload
+_MAX_JPEG_XMP_BYTES = _MAX_JPEG_EXIF_BYTES - len(b"http://ns.adobe.com/xap/1.0/\0")
+_COMMENT = "parameters"  # the keyword that other generators write and read as the EXIF UserComment
 
 
 def media_type(image_format: ImageFormat) -> str:
@@ -34,9 +35,9 @@ def encode(picture: Picture, output: Output, text: Mapping[str, str] | None = No
     """Encode as ``output`` says.
 
     ``output.compression`` is the quality of jpeg (default 95) and webp (90), larger giving larger files; png
-    ignores it. ``background`` "opaque" puts the picture on white, as jpeg always does. ``text`` (keywords of 1..79
-    Latin-1 characters) becomes tEXt or iTXt chunks in png; in jpeg and webp an EXIF UserComment: the value itself
-    of a lone "parameters", otherwise the mapping as JSON; left out of a jpeg where it exceeds a 64 KiB segment.
+    ignores it. ``background`` "opaque" puts the picture on white, as jpeg always does. ``text`` becomes
+    tEXt or iTXt chunks in png; in jpeg and webp, "parameters" becomes the EXIF UserComment and every other keyword
+    a property of an XMP packet; of a jpeg, comment or packet is left out whole where it exceeds a 64 KiB segment.
     Raises InvalidRequest for a transparent jpeg and for an edge the format cannot hold.
     """
     if output.format == "jpeg" and output.background == "transparent":
@@ -103,31 +104,30 @@ def _chunk(name: bytes, payload: bytes) -> bytes:
 
 
 def _jpeg(picture: Picture, quality: int, text: Mapping[str, str]) -> bytes:
-    exif = _exif(text)
+    comment, packet = _blocks(text)
     buffer = io.BytesIO()
     to_image(picture).save(
         buffer,
         "JPEG",
         quality=min(quality, 100),
         subsampling="4:4:4" if quality >= _FULL_CHROMA_QUALITY else "4:2:0",
-        exif=exif if len(exif) <= _MAX_JPEG_EXIF_BYTES else b"",
+        exif=comment if len(comment) <= _MAX_JPEG_EXIF_BYTES else b"",
+        xmp=packet if len(packet) <= _MAX_JPEG_XMP_BYTES else b"",
     )
     return buffer.getvalue()
 
 
 def _webp(picture: Picture, quality: int, text: Mapping[str, str]) -> bytes:
     image = to_image(picture)
+    comment, packet = _blocks(text)
     buffer = io.BytesIO()
     (image if image.mode != "L" else image.convert("RGB")).save(
-        buffer, "WEBP", quality=min(quality, 100), method=2, exif=_exif(text)
+        buffer, "WEBP", quality=min(quality, 100), method=2, exif=comment, xmp=packet
     )
     return buffer.getvalue()
 
 
-def _exif(text: Mapping[str, str]) -> bytes:
-    if not text:
-        return b""
-    comment = text["parameters"] if set(text) == {"parameters"} else orjson.dumps(dict(text)).decode()
-    exif = Image.Exif()
-    exif.get_ifd(_EXIF_DIRECTORY)[_USER_COMMENT] = b"UNICODE\0" + comment.encode("utf-16-be", "replace")
-    return exif.tobytes()
+def _blocks(text: Mapping[str, str]) -> tuple[bytes, bytes]:
+    """The EXIF block and the XMP packet that hold ``text``."""
+    others = {keyword: value for keyword, value in text.items() if keyword != _COMMENT}
+    return exif.with_comment(text[_COMMENT]) if _COMMENT in text else b"", xmp.packet(others)

@@ -1,12 +1,13 @@
 """Decoding and encoding away from the event loop, with a bound on how many run at once."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from limner.core import Output, Picture
+from limner.core import ImageFormat, Output, Picture, Size
 from limner.media.decode import DecodeLimits, decode, decode_base64
 from limner.media.encode import encode
+from limner.media.thumbnail import thumbnail
 
 
 class MediaThreads:
@@ -20,6 +21,7 @@ class MediaThreads:
         self.limits = limits
         self._decoders = ThreadPoolExecutor(workers, "limner-decode")
         self._encoders = ThreadPoolExecutor(workers, "limner-encode")
+        self._thumbnails = asyncio.Semaphore(workers)
 
     async def decode(self, data: bytes, *, param: str) -> Picture:
         """As ``decode.decode``."""
@@ -34,6 +36,13 @@ class MediaThreads:
     async def encode(self, picture: Picture, output: Output, text: Mapping[str, str] | None = None) -> bytes:
         """As ``encode.encode``."""
         return await asyncio.get_running_loop().run_in_executor(self._encoders, encode, picture, output, text)
+
+    async def thumbnail(self, read: Callable[[], Awaitable[bytes]], image_format: ImageFormat, size: Size) -> bytes:
+        """As ``thumbnail.thumbnail`` of what ``read`` gives; no more files are read than are resized at once."""
+        async with self._thumbnails:
+            data = await read()
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._decoders, thumbnail, data, image_format, size)
 
     def close(self) -> None:
         """Drop what has not started; what runs ends on its own."""

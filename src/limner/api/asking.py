@@ -1,0 +1,220 @@
+"""An images request as it arrives, in JSON or a form, and what it asks for.
+
+Owns taking bodies apart and making a `Request` of them; the dialects that share OpenAI's fields read through it.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request as HttpRequest
+
+from limner.api.gateway import Gateway, gateway_of
+from limner.api.openai_fields import ImageFields, flatten, model_params, parse, read_json
+from limner.api.pictures import Source
+from limner.catalogue.values import SHOWN_CHARS, shown
+from limner.core import Operation, Output, Picture, Request, Warning
+from limner.errors import DeadlineExceeded, InvalidRequest, MissingParameter, TooLarge, UnsupportedMedia
+from limner.media.mask import as_mask
+
+IMAGE_FIELDS = ("image", "image[]", "images", "images[]", "url", "url[]")
+CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1")
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request body taken apart: plain fields, pictures in the order given, and the mask."""
+
+    fields: dict[str, Any]
+    images: tuple[tuple[str, Source], ...] = ()
+    mask: Source | None = None
+    from_form: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a body asks for: the checked fields beside it, and the body for its pictures. ``compare`` is asked, in a
+    thread, what there is to say about the pictures once they are read."""
+
+    operation: Operation
+    body: Body
+    fields: ImageFields
+    compare: Callable[[Request], tuple[Warning, ...]] | None = None
+
+    @classmethod
+    def of(cls, operation: Operation, body: Body) -> "Asked":
+        """Check the fields. Raises InvalidRequest, MissingParameter."""
+        if operation is not Operation.GENERATE and not body.images:
+            raise MissingParameter("Missing required parameter: 'image'", param="image")
+        return cls(operation, body, parse(body.fields, from_form=body.from_form))
+
+
+async def read_generation(http: HttpRequest) -> Asked:
+    """A JSON body without pictures."""
+    return Asked.of(Operation.GENERATE, Body(flatten(await read_object(http, _max_json_bytes(http)))))
+
+
+async def read_edit(http: HttpRequest) -> Asked:
+    """A form or JSON with pictures; a mask makes it inpainting."""
+    body = await _read_edit(http)
+    return Asked.of(Operation.EDIT if body.mask is None else Operation.INPAINT, body)
+
+
+async def read_object(http: HttpRequest, limit_bytes: int) -> dict[str, Any]:
+    """A JSON object as body. Raises UnsupportedMedia for another kind: a form post needs no permission from the
+    browser, so that any page could send it."""
+    kind = _media_type(http)
+    if kind not in ("application/json", ""):
+        raise UnsupportedMedia(f"the body must be application/json, not {shown(kind)}")
+    return await _json(http, limit_bytes)
+
+
+def _max_json_bytes(http: HttpRequest) -> int:
+    return gateway_of(http).settings.max_json_bytes
+
+
+def _media_type(http: HttpRequest) -> str:
+    return http.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _json(http: HttpRequest, limit_bytes: int) -> dict[str, Any]:
+    """The body as an object; raises TooLarge as soon as it is longer than ``limit_bytes``."""
+    chunks = bytearray()
+    async for chunk in http.stream():
+        chunks += chunk
+        if len(chunks) > limit_bytes:
+            raise TooLarge(f"the JSON body is larger than {limit_bytes} bytes, the most that is taken here")
+    return await asyncio.to_thread(read_json, bytes(chunks)) if len(chunks) > 65_536 else read_json(bytes(chunks))
+
+
+async def _read_edit(http: HttpRequest) -> Body:
+    kind = _media_type(http)
+    if kind == "application/json":
+        return from_json(flatten(await _json(http, gateway_of(http).settings.max_body_bytes)))
+    if kind not in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        raise UnsupportedMedia(f"the body must be multipart/form-data or application/json, not {shown(kind)}")
+    charset = re.search(r"charset=\"?([^\s;\"]*)", http.headers["content-type"], re.IGNORECASE)
+    if charset is not None and charset[1].lower() not in CHARSETS:
+        raise UnsupportedMedia(f"the charset must be one of {', '.join(CHARSETS)}, not {shown(charset[1])}")
+    return _from_form(await http.form(**gateway_of(http).form_limits))
+
+
+def _from_form(form: FormData) -> Body:
+    fields: dict[str, Any] = {}
+    images: list[tuple[str, Source]] = []
+    mask: Source | None = None
+    for name, value in form.multi_items():
+        if name in IMAGE_FIELDS:
+            if _is_given(value):
+                images.append((name.removesuffix("[]"), value))
+        elif name == "mask":
+            if not _is_given(value):
+                continue
+            if mask is not None:
+                raise InvalidRequest("'mask' is given twice; one mask is taken", param="mask")
+            mask = value
+        elif isinstance(value, UploadFile):
+            raise InvalidRequest(f"{shown(name)} is a file; files are taken as image, image[] and mask")
+        elif name in fields and fields[name] != value:
+            raise InvalidRequest(
+                f"{shown(name)} is given twice: {shown(fields[name])} and {shown(value)}", param=name[:SHOWN_CHARS]
+            )
+        elif value != "":
+            fields[name] = value
+    images.sort(key=lambda image: isinstance(image[1], str))  # files first, then URLs, each in the order given
+    return Body(flatten(fields), tuple(images), mask, from_form=True)
+
+
+def _is_given(value: Source) -> bool:
+    """Whether a picture field holds anything: browsers send an unused file field as an empty part without a name."""
+    return bool(value.size or value.filename) if isinstance(value, UploadFile) else bool(value.strip())
+
+
+def from_json(fields: dict[str, Any]) -> Body:
+    """The JSON form of an edit: pictures as URL strings or ``{"image_url": ...}`` objects, single or in lists."""
+    given = [(name, item) for name in IMAGE_FIELDS for item in _as_list(fields.pop(name, None))]
+    images = tuple((name.removesuffix("[]"), _url_of(item, name)) for name, item in given)
+    mask = fields.pop("mask", None)
+    return Body(fields, images, None if mask is None else _url_of(mask, "mask"))
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _url_of(item: Any, param: str) -> str:
+    if isinstance(item, dict):
+        item = item.get("image_url")
+        if isinstance(item, dict):
+            item = item.get("url")
+    if not isinstance(item, str):
+        raise InvalidRequest(f"{param!r} must be a data: or http(s) URL or {{'image_url': URL}}", param=param)
+    return item
+
+
+async def to_request(
+    gateway: Gateway, asked: Asked, *, previews: int, timeout_s: float
+) -> tuple[Request, tuple[Warning, ...]]:
+    """The wire's fields as a Request; what can be refused without reading pictures is refused first. Fetching and
+    decoding may take as long as the job itself, and no longer: raises DeadlineExceeded."""
+    limit_s = min(timeout_s, gateway.settings.max_timeout_s)
+    try:
+        async with asyncio.timeout(limit_s):
+            request, warnings = await _translate(gateway, asked, previews, timeout_s)
+            told = () if asked.compare is None else await asyncio.to_thread(asked.compare, request)
+            return request, (*warnings, *told)
+    except TimeoutError as error:
+        raise DeadlineExceeded(
+            f"the input pictures were not read within the timeout of {limit_s:g} s", param="timeout"
+        ) from error
+
+
+async def _translate(
+    gateway: Gateway, asked: Asked, previews: int, timeout_s: float
+) -> tuple[Request, tuple[Warning, ...]]:
+    fields, body = asked.fields, asked.body
+    model = gateway.service.roster.find(fields.model or "")
+    params = model_params(fields, model.spec, from_form=body.from_form)
+    if body.images:
+        gateway.pictures.check_count(len(body.images), model.spec.max_images, model.spec.id)
+    inputs = await gateway.pictures.read_all(body.images)
+    request = Request(
+        operation=asked.operation,
+        model=model.spec.id,
+        prompt=fields.prompt or "",
+        inputs=inputs,
+        mask=await _mask(gateway, body.mask, inputs),
+        n=1 if fields.n is None else fields.n,
+        size=fields.parsed_size(),
+        seed=fields.seed,
+        output=_output(fields),
+        params=params,
+        previews=previews,
+        timeout_s=timeout_s,
+    )
+    return _keep_background(request, list(fields.without_effect()))
+
+
+async def _mask(gateway: Gateway, source: Source | None, inputs: Sequence[Picture]) -> Picture | None:
+    if source is None:
+        return None
+    picture = await gateway.pictures.read(source, "mask")
+    return await asyncio.to_thread(as_mask, picture, inputs[0].size, param="mask")
+
+
+def _output(parsed: ImageFields) -> Output:
+    output = Output(parsed.output_format or "png", parsed.output_compression, parsed.background or "auto")
+    if output.background == "transparent" and output.format == "jpeg":
+        raise InvalidRequest("background 'transparent' needs output_format png or webp, not 'jpeg'", param="background")
+    return output
+
+
+def _keep_background(request: Request, warnings: list[Warning]) -> tuple[Request, tuple[Warning, ...]]:
+    """No model here draws transparency yet: say so rather than claim it."""
+    if request.output.background != "transparent":
+        return request, tuple(warnings)
+    told = Warning("background", "ignored", "'background' transparent has no effect: the model draws opaque pictures")
+    return replace(request, output=replace(request.output, background="opaque")), (*warnings, told)

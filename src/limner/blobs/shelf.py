@@ -1,0 +1,115 @@
+"""An opened store as the rest of this package sees it: paths and bytes, and one way to fail.
+
+Owns talking to obstore, durable writes where the store is a directory, and the words for a store that is out of reach.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from obstore.exceptions import BaseError
+
+from limner.blobs.durable import write_durably
+from limner.blobs.location import Place, reason_of
+from limner.errors import NotFound, NotReady
+
+if TYPE_CHECKING:
+    from obstore import BytesStream, ObjectMeta
+
+logger = logging.getLogger(__name__)
+BATCH = 500  # objects in one list or delete
+CHUNK_BYTES = 256 * 1024
+RETRY_AFTER_S = 5
+
+
+class Shelf:
+    """Every method raises NotReady when the store fails, with the store's reason in the log and as its cause."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._store = place.store
+
+    async def put(self, path: str, data: bytes, attributes: Mapping[str, str]) -> None:
+        """Store ``data``, whole or not at all; a directory keeps no ``attributes``."""
+        directory = self._place.directory
+        with self._telling("written"):
+            if directory is not None:
+                await asyncio.to_thread(write_durably, directory / path, data)
+            else:
+                await self._store.put_async(path, data, attributes=dict(attributes), use_multipart=False)
+
+    async def get(self, path: str) -> bytes:
+        """The whole content; raises NotFound."""
+        with self._reading(path):
+            return bytes(await (await self._store.get_async(path)).bytes_async())
+
+    async def get_range(self, path: str, start: int, end: int) -> bytes:
+        """Bytes ``start`` up to but not with ``end``, both within the content; raises NotFound."""
+        with self._reading(path):
+            return bytes(await self._store.get_range_async(path, start=start, end=end))
+
+    async def stream(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """As `get_range`, in chunks; what is missing raises NotFound here, before the first one."""
+        with self._reading(path):
+            result = await self._store.get_async(path, options={"range": (start, end)})
+        return self._chunks(path, result.stream(min_chunk_size=CHUNK_BYTES))
+
+    async def _chunks(self, path: str, parts: "BytesStream") -> AsyncIterator[bytes]:
+        with self._reading(path):
+            async for part in parts:
+                yield bytes(part)
+
+    async def size(self, path: str) -> int:
+        """The content's length in bytes; raises NotFound."""
+        with self._reading(path):
+            return (await self._store.head_async(path))["size"]
+
+    async def delete(self, paths: Sequence[str]) -> None:
+        """Remove all of them; what is already gone is no error."""
+        for start in range(0, len(paths), BATCH):
+            await self._delete(list(paths[start : start + BATCH]))
+
+    async def _delete(self, paths: list[str]) -> None:
+        with self._telling("read"):
+            try:
+                await self._store.delete_async(paths)
+            except FileNotFoundError:  # a directory's store stops at the first that is already gone
+                for path in paths:
+                    with contextlib.suppress(FileNotFoundError):
+                        await self._store.delete_async(path)
+
+    async def directories(self, within: str) -> list[str]:
+        """The directories right under ``within`` ("" being the top), as whole paths, sorted."""
+        with self._telling("read"):
+            return sorted((await self._store.list_with_delimiter_async(within or None))["common_prefixes"])
+
+    async def files(self, within: str) -> list["ObjectMeta"]:
+        """All files under ``within``, at any depth."""
+        with self._telling("read"):
+            return [meta async for chunk in self._store.list(within, chunk_size=BATCH) for meta in chunk]
+
+    @contextlib.contextmanager
+    def _reading(self, path: str) -> Iterator[None]:
+        with self._telling("read"):
+            try:
+                yield
+            except FileNotFoundError as error:
+                raise no_such(path) from error
+
+    @contextlib.contextmanager
+    def _telling(self, undone: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, BaseError) as error:
+            logger.error("the picture store %s failed: %s", self._place.title, reason_of(error))
+            raise NotReady(
+                f"the picture store cannot be {undone} now; the server's log has the reason",
+                retry_after_s=RETRY_AFTER_S,
+            ) from error
+
+
+def no_such(path: str) -> NotFound:
+    """The error for a file that is not there."""
+    return NotFound(f"There is no file {path[:100]!r}: it never was, or its time is over.")

@@ -1,0 +1,30 @@
+"""The commands that work on the server's database itself: no server needs to run, and one that runs sees the change."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from limner.config import Settings, load_settings
+from limner.errors import InvalidRequest
+from limner.store import Store, open_store
+
+T = TypeVar("T")
+
+
+def on_database(config: Path | None, data: str | None, work: Callable[[Store, Settings], Awaitable[T]]) -> T:
+    """What ``work`` makes of the settings' database, created if there is none yet. Raises LimnerError, OSError."""
+    settings = load_settings(config, {"data": data})
+    if settings.database_url == "sqlite://":
+        raise InvalidRequest(
+            "the setting database is sqlite://, which lives in the server's memory: only a file or PostgreSQL can be "
+            "reached from here",
+            param="database",
+        )
+    settings.data.mkdir(parents=True, exist_ok=True)
+    return asyncio.run(_run(settings, work))
+
+
+async def _run(settings: Settings, work: Callable[[Store, Settings], Awaitable[T]]) -> T:
+    async with open_store(settings.database_url) as store:
+        return await work(store, settings)

@@ -1,0 +1,70 @@
+"""The jobs that somebody in this process holds on to, and their rows made into jobs.
+
+Owns one object a job: whoever waits for it, follows it or draws it here shares that one, and it goes with the last.
+"""
+
+from dataclasses import replace
+from weakref import WeakValueDictionary
+
+from limner.jobs import Job, Times
+from limner.records import error_of, request_of, warnings_of
+from limner.service.publishing import Publisher
+from limner.store import JobRow
+
+
+class LiveJobs:
+    """Finds a row's job or makes it; ``publisher`` reads pictures."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._jobs: WeakValueDictionary[str, Job] = WeakValueDictionary()
+
+    def add(self, job: Job) -> None:
+        """A job that was made here."""
+        self._jobs[job.id] = job
+
+    def going_on(self) -> list[Job]:
+        """Those that have not ended, as far as is known here."""
+        return [job for job in self._jobs.values() if not job.done]
+
+    async def of(self, row: JobRow) -> Job:
+        """The job of a row; one that is over has its outcome or its error."""
+        job = self._jobs.get(row.id) or self._made(row)
+        if row.done:
+            await self.conclude(job, row)
+        return job
+
+    async def to_draw(self, row: JobRow) -> Job:
+        """The job of a row that is about to be drawn here, with its pictures. Raises NotFound when these are gone."""
+        job = self._jobs.get(row.id) or self._made(row)
+        if len(job.request.inputs) != len(row.request["inputs"]):
+            inputs, mask = await self._publisher.read_inputs(row.request)
+            job.request = replace(job.request, inputs=tuple(inputs), mask=mask)
+        return job
+
+    async def conclude(self, job: Job, row: JobRow) -> None:
+        """Tell those who hold ``job`` how it ended, if they do not know."""
+        if job.done:
+            return
+        job.times.started_at_s, job.times.ended_at_s = row.started_at_s, row.ended_at_s
+        job.account.cost_micro, job.account.device_s = row.cost_micro, row.device_s
+        if row.status == "finished":
+            await job.finish(await self._publisher.outcome_of(row))
+        else:
+            assert row.error is not None, "a job that did not finish says why"
+            await job.fail(error_of(row.error))
+
+    def _made(self, row: JobRow) -> Job:
+        job = Job(
+            row.id,
+            request_of(row.request, owner=row.owner),
+            effective=row.request["effective"],
+            warnings=warnings_of(row.warnings),
+            times=Times(row.created_at_s, row.deadline_at_s, row.started_at_s, row.ended_at_s),
+            response_format=row.request["response_format"],
+        )
+        job.account.reserve_micro = row.reserve_micro
+        if row.status == "running":
+            job.begin(row.started_at_s)
+        self._jobs[row.id] = job
+        return job

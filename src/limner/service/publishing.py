@@ -1,0 +1,173 @@
+"""From what a backend drew to what is handed out: encoded files in the blob store, and the rows that know them.
+
+Owns encoding with the recipe in it, the ids and rows of pictures, input pictures on their way to disk and back, and
+reading all of it again for a job that was drawn by another process.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from limner.blobs import Blobs
+from limner.core import EncodedPicture, Finished, ImageFormat, Output, Picture, Request, Size
+from limner.jobs import Job, Outcome, StoredPicture
+from limner.media.convert import from_image, to_image
+from limner.media.decode import DecodeLimits, decode
+from limner.media.encode import media_type
+from limner.media.recipe_text import recipe_text
+from limner.media.threads import MediaThreads
+from limner.records import StoredInput, pixels_sha256, recipe, stored_inputs, warning_records, warnings_of
+from limner.store import ImageRow, JobRow, Store
+
+FORMATS: Mapping[str, ImageFormat] = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
+VERSIONED = ("limner", "torch", "diffusers")
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Puts pictures away and finds them again. ``keep_s`` is how long finished ones are kept."""
+
+    store: Store
+    blobs: Blobs
+    media: MediaThreads
+    keep_s: float
+    embed_recipe: bool
+
+    async def publish(self, job: Job, record: Mapping[str, Any], finished: Finished, now_s: float) -> Outcome:
+        """Encode and store the pictures; nothing is visible before the job's row says so."""
+        pictures = await asyncio.gather(
+            *(self._put(job, record, finished, index, now_s) for index in range(len(finished.pictures)))
+        )
+        return Outcome(tuple(pictures), finished.model_revision, finished.timings_s, finished.warnings)
+
+    async def _put(
+        self, job: Job, record: Mapping[str, Any], finished: Finished, index: int, now_s: float
+    ) -> StoredPicture:
+        picture, output = finished.pictures[index], job.request.output
+        assert job.request.seed is not None, "seeds are settled before work begins"
+        seed = job.request.seed + index
+        text = recipe(record, seed, finished.model_revision) if self.embed_recipe else None
+        data = await self._file(picture, output, text)
+        key = await self.blobs.put(data, media_type(output.format))
+        return StoredPicture(
+            id=f"img_{job.id.removeprefix('job_')}_{index}",
+            key=key,
+            format=output.format,
+            size=picture.size,
+            seed=seed,
+            size_bytes=len(data),
+            expires_at_s=now_s + self.keep_s,
+            data=data,
+        )
+
+    async def _file(
+        self, picture: Picture | EncodedPicture, output: Output, recipe_record: Mapping[str, Any] | None
+    ) -> bytes:
+        if isinstance(picture, EncodedPicture):
+            assert picture.format == output.format, "backends deliver the format that was asked for"
+            return picture.data
+        text = None if recipe_record is None else recipe_text(recipe_record)
+        return await self.media.encode(picture, output, text)
+
+    async def outcome_of(self, row: JobRow) -> Outcome:
+        """What `publish` made, from a finished job's rows; the files stay where they are."""
+        assert row.result is not None, "a finished job has its result"
+        images = await self.store.images_of(row.id)
+        return Outcome(
+            tuple(picture_of(image) for image in images),
+            row.result["model_revision"],
+            row.result["timings_s"],
+            warnings_of(row.result["warnings"]),
+        )
+
+    async def data_of(self, picture: StoredPicture) -> bytes:
+        """The file; raises NotFound once its time is over."""
+        return picture.data if picture.data is not None else await self.blobs.get(picture.key)
+
+    async def put_inputs(self, job_id: str, request: Request) -> tuple[list[StoredInput], StoredInput | None]:
+        """Keep the request's pictures until the job is over."""
+        pictures = [*request.inputs, *([] if request.mask is None else [request.mask])]
+        stored = await asyncio.gather(*(self._put_input(job_id, i, one) for i, one in enumerate(pictures)))
+        return (stored[:-1], stored[-1]) if request.mask is not None else (stored, None)
+
+    async def _put_input(self, job_id: str, index: int, picture: Picture) -> StoredInput:
+        data = await self.media.encode(picture, Output("png"))
+        digest = await asyncio.to_thread(pixels_sha256, picture)
+        key = await self.blobs.put_input(job_id, f"{index}.png", data)
+        return StoredInput(key, digest, picture.mode, picture.size)
+
+    async def read_inputs(self, record: Mapping[str, Any]) -> tuple[list[Picture], Picture | None]:
+        """The pictures that `put_inputs` kept: inputs and mask. Raises NotFound when they are gone."""
+        stored = stored_inputs(record)
+        pictures = [await self._read_input(one) for one in stored]
+        return (pictures[:-1], pictures[-1]) if record["mask"] else (pictures, None)
+
+    async def _read_input(self, stored: StoredInput) -> Picture:
+        return await asyncio.to_thread(_restored, await self.blobs.get_input(stored.key), stored)
+
+
+def _restored(data: bytes, stored: StoredInput) -> Picture:
+    """The picture that was put away: decoding gives colour, and drops an alpha channel that hides nothing."""
+    # We wrote it: the bounds for clients do not hold.
+    limits = DecodeLimits(max_bytes=len(data), max_pixels=stored.size.pixels)
+    return from_image(to_image(decode(data, limits, param="image")).convert(stored.mode))
+
+
+def result_record(outcome: Outcome, loras: Mapping[str, str]) -> dict[str, Any]:
+    """What a finished job's row keeps of its outcome, beside the rows of its pictures."""
+    return {
+        "model_revision": outcome.model_revision,
+        "timings_s": dict(outcome.timings_s),
+        "warnings": warning_records(outcome.warnings),
+        "files_sha256": dict(loras),
+        "versions": versions(),
+    }
+
+
+def image_rows(job: Job, outcome: Outcome, now_s: float) -> tuple[ImageRow, ...]:
+    """One row a picture."""
+    return tuple(
+        ImageRow(
+            id=picture.id,
+            job_id=job.id,
+            index=index,
+            owner=job.request.owner,
+            key=picture.key,
+            media_type=media_type(picture.format),
+            width_px=picture.size.width_px,
+            height_px=picture.size.height_px,
+            size_bytes=picture.size_bytes,
+            seed=picture.seed,
+            created_at_s=now_s,
+            expires_at_s=picture.expires_at_s,
+        )
+        for index, picture in enumerate(outcome.pictures)
+    )
+
+
+def picture_of(image: ImageRow) -> StoredPicture:
+    """The picture of a row; its file stays where it is."""
+    return StoredPicture(
+        id=image.id,
+        key=image.key,
+        format=FORMATS[image.media_type],
+        size=Size(image.width_px, image.height_px),
+        seed=image.seed,
+        size_bytes=image.size_bytes,
+        expires_at_s=image.expires_at_s,
+    )
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The versions of what draws, as far as it is installed."""
+    found = {}
+    for name in VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

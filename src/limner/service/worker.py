@@ -1,0 +1,337 @@
+"""The part of the service that works: takes jobs from the store, runs them on their backends, says that it lives.
+
+Owns the jobs that this process has claimed: their leases, their attempts' fencing, their deadlines and how they end. It
+also gives back what dead processes have left. Knows nothing of admission.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Literal
+
+from limner.backends import Backend
+from limner.core import Finished, Queued
+from limner.errors import ClientLeft, DeadlineExceeded, InternalError, LimnerError, NotReady
+from limner.jobs import Job, Outcome
+from limner.logs import bind_job
+from limner.records import error_record
+from limner.roster import Roster
+from limner.service.liveness import Liveness
+from limner.service.publishing import Publisher, image_rows, result_record
+from limner.service.tools import Tools
+from limner.service.weights import file_sha256s
+from limner.store import Beat, Completion, JobRow
+
+logger = logging.getLogger(__name__)
+POLL_S = 1.0  # how long a job that another process has accepted may go unnoticed
+BEATS_PER_LEASE = 3
+STAGES = ("encode", "denoise", "decode")  # of device time
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRules:
+    """``slots`` jobs at once (0: others draw); leases of ``lease_s``; a job is given up after ``max_crashes``."""
+
+    slots: int
+    lease_s: float
+    max_crashes: int
+
+
+@dataclass(slots=True)
+class Claim:
+    """A job that is being drawn here."""
+
+    job: Job
+    row: JobRow
+    task: asyncio.Task[None] | None = None
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an attempt ended, for whoever keeps figures. ``over``: the job ended with it, and the store knows."""
+
+    job: Job
+    over: bool
+    waited_s: float
+    wall_s: float
+
+
+@dataclass(slots=True)
+class Worker:
+    """One process's worker, called ``id`` in the store. ``job_of`` makes a claimed row a Job, or finds the one that
+    somebody here is already waiting for. ``charge`` prices a finished job, ``on_end`` hears of every end."""
+
+    id: str
+    tools: Tools
+    roster: Roster
+    publisher: Publisher
+    liveness: Liveness | None
+    rules: WorkerRules
+    job_of: Callable[[JobRow], Awaitable[Job]]
+    charge: Callable[[Job, float], int]
+    on_end: Callable[[Ended], None]
+    _claims: dict[str, Claim] = field(default_factory=dict)
+    _promised: int = 0
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _loops: list[asyncio.Task[None]] = field(default_factory=list)
+    _leaving: bool = False
+
+    @property
+    def room(self) -> int:
+        """How many more jobs can be begun now."""
+        return 0 if self._leaving else max(self.rules.slots - len(self._claims) - self._promised, 0)
+
+    @property
+    def busy(self) -> int:
+        """How many jobs are being drawn."""
+        return len(self._claims)
+
+    def holds(self, job_id: str) -> bool:
+        """Whether the job is being drawn here."""
+        return job_id in self._claims
+
+    def lease_until_s(self) -> float:
+        """When a lease that is taken now ends."""
+        return time.time() + self.rules.lease_s
+
+    def promise(self) -> None:
+        """Keep a slot for a job that is about to be accepted as running; `adopt` or `break_promise` follows."""
+        self._promised += 1
+
+    def break_promise(self) -> None:
+        """The job did not come."""
+        self._promised -= 1
+        self.wake()
+
+    def adopt(self, job: Job, row: JobRow) -> None:
+        """Begin a job whose row says that this worker has it."""
+        claim = Claim(job, row)
+        self._claims[row.id] = claim
+        claim.task = asyncio.create_task(self._run(claim), name=row.id)
+
+    def wake(self) -> None:
+        """There may be something to claim."""
+        self._wake.set()
+
+    async def start(self) -> None:
+        """Give back what dead processes left, then claim and beat until `stop`."""
+        await self._expire()
+        self._loops = [
+            asyncio.create_task(_for_ever("claiming", self._claim_some)),
+            asyncio.create_task(_for_ever("beating", self._beat)),
+        ]
+
+    def leave(self) -> None:
+        """Claim nothing more."""
+        self._leaving = True
+
+    async def drain(self, limit_s: float) -> None:
+        """Claim nothing more, let what runs go on for ``limit_s``, and hand the rest back to the queue."""
+        self.leave()
+        tasks = [claim.task for claim in self._claims.values() if claim.task is not None]
+        if tasks and limit_s > 0:
+            await asyncio.wait(tasks, timeout=limit_s)
+        left = list(self._claims.values())
+        tasks = [claim.task for claim in left if claim.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        await self._hand_back([claim for claim in left if not claim.over])
+
+    async def stop(self) -> None:
+        """`drain` without waiting, and end the loops."""
+        await self.drain(0)
+        for loop in self._loops:
+            loop.cancel()
+        if self._loops:
+            await asyncio.wait(self._loops)
+
+    async def _claim_some(self) -> None:
+        await _wait(self._wake, POLL_S)
+        self._wake.clear()
+        room = self.room
+        models = [model.spec.id for model in self.roster if model.state == "ready"]
+        if not room or not models:
+            return
+        rows = await self.tools.store.claim(
+            self.id, models, room, now_s=time.time(), lease_until_s=self.lease_until_s()
+        )
+        for row in rows:
+            await self._begin(row)
+
+    async def _begin(self, row: JobRow) -> None:
+        """Draw a claimed job, or record why that cannot be: its inputs may be gone, or of another version."""
+        try:
+            job = await self.job_of(row)
+        except LimnerError as error:
+            failure = InternalError(f"the job could not be taken up again: {error.message}")
+        except Exception:  # the root of taking up one job: the others must not suffer
+            logger.exception("%s could not be taken up again", row.id)
+            failure = InternalError(f"the job could not be taken up again; the server's log has the reason at {row.id}")
+        else:
+            self.adopt(job, row)
+            return
+        await self.tools.store.fail(row.id, row.attempt, "failed", error_record(failure), ended_at_s=time.time())
+
+    async def _beat(self) -> None:
+        await asyncio.sleep(self.rules.lease_s / BEATS_PER_LEASE)
+        claims = list(self._claims.values())
+        if claims:
+            beats = [Beat(claim.row.id, claim.row.attempt, claim.job.progress) for claim in claims]
+            answer = await self.tools.store.renew(self.id, beats, lease_until_s=self.lease_until_s())
+            for claim in claims:
+                if claim.row.id in answer.cancelled:
+                    claim.job.cancel()
+                if claim.row.id in answer.lost and claim.task is not None and not claim.task.done():
+                    claim.task.cancel()
+        await self._expire()
+
+    async def _expire(self) -> None:
+        dead: frozenset[str] = frozenset()
+        if self.liveness is not None:
+            holders = await self.tools.store.workers()
+            dead = await asyncio.to_thread(self.liveness.dead, holders)
+            await asyncio.to_thread(self.liveness.forget, holders)
+        gone = await self.tools.store.expire(now_s=time.time(), dead_workers=dead, max_crashes=self.rules.max_crashes)
+        for job_id in gone.requeued:
+            logger.warning("%s is queued again: the process that drew it has ended", job_id)
+        for job_id in gone.failed:
+            logger.error("%s was given up", job_id)
+        self.tools.metrics.jobs_taken_over(requeued=len(gone.requeued), given_up=len(gone.failed))
+        if gone.requeued:
+            self.wake()
+
+    async def _run(self, claim: Claim) -> None:
+        """One attempt, from its first work to its end in the store."""
+        started_s = time.monotonic()
+        bind_job(claim.row.id)
+        claim.job.begin(claim.row.started_at_s)
+        waited_s = (claim.row.started_at_s or claim.row.created_at_s) - claim.row.created_at_s
+        self.tools.metrics.job_started(claim.row.model, waited_s)
+        try:
+            await self._attempt(claim)
+        except asyncio.CancelledError:
+            pass  # another worker has the job, or this one leaves and hands it back
+        except LimnerError as error:
+            await self._fail(claim, error)
+        except Exception:  # the task's root: whatever a backend did, the job must end and the log must say why
+            logger.exception("job %s failed", claim.job.id)
+            message = f"image generation failed; the server's log has the reason under {claim.job.id}"
+            await self._fail(claim, InternalError(message))
+        finally:
+            self._claims.pop(claim.row.id, None)
+            self.wake()
+            self.on_end(Ended(claim.job, claim.over, waited_s, time.monotonic() - started_s))
+
+    async def _attempt(self, claim: Claim) -> None:
+        """Draw and store, or raise why not."""
+        job, left_s = claim.job, claim.row.deadline_at_s - time.time()
+        try:
+            async with asyncio.timeout(left_s):
+                with self.tools.tracing.span("draw", model=job.model, job_id=job.id):
+                    began_s = time.time()
+                    finished = await self._unless_cancelled(job, self._draw(claim))
+                    self.tools.tracing.stages(began_s, finished.timings_s)
+        except TimeoutError as error:
+            raise DeadlineExceeded(
+                f"the job ran past its timeout of {job.request.timeout_s:g} s", param="timeout"
+            ) from error
+        with self.tools.tracing.span("store"):
+            outcome = await self.publisher.publish(job, claim.row.request, finished, time.time())
+        claim.over = await self._record(claim, outcome)
+        if claim.over:
+            await job.finish(outcome)
+        else:
+            logger.warning("%s: attempt %d came too late, another has the job", job.id, claim.row.attempt)
+
+    async def _record(self, claim: Claim, outcome: Outcome) -> bool:
+        """Make the end known to everybody, once; False when the job is no longer ours."""
+        job, now_s = claim.job, time.time()
+        device_s = sum(outcome.timings_s.get(stage, 0.0) for stage in STAGES)
+        hashes = await asyncio.to_thread(file_sha256s, job.request) if _has_loras(job) else {}
+        job.times.ended_at_s = now_s
+        job.account.device_s = device_s
+        job.account.cost_micro = self.charge(job, device_s)
+        completion = Completion(
+            result=result_record(outcome, hashes),
+            images=image_rows(job, outcome, now_s),
+            cost_micro=job.account.cost_micro,
+            device_s=device_s,
+            ended_at_s=now_s,
+        )
+        return await self.tools.store.finish(job.id, claim.row.attempt, completion)
+
+    async def _draw(self, claim: Claim) -> Finished:
+        job = claim.job
+        backend: Backend = self.roster.find(job.model).backend
+        async with aclosing(backend.generate(job.request)) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    return event
+                if not isinstance(event, Queued):
+                    await job.record(event)
+        raise InternalError(f"the backend of {job.model!r} ended without a picture")
+
+    async def _unless_cancelled(self, job: Job, work: Awaitable[Finished]) -> Finished:
+        """The work's result; raises ClientLeft when cancellation is asked for first."""
+        follow = asyncio.ensure_future(work)
+        leave = asyncio.create_task(job.cancel_requested.wait())
+        try:
+            await asyncio.wait({follow, leave}, return_when=asyncio.FIRST_COMPLETED)
+            if not follow.done():
+                raise ClientLeft("the request was cancelled")
+            return await follow
+        finally:
+            follow.cancel()
+            leave.cancel()
+            await asyncio.wait({follow})  # until the backend has let go of the device
+
+    async def _fail(self, claim: Claim, error: LimnerError) -> None:
+        status: Literal["cancelled", "failed"] = "cancelled" if isinstance(error, ClientLeft) else "failed"
+        now_s = time.time()
+        told = False
+        try:
+            claim.over = told = await self.tools.store.fail(
+                claim.row.id, claim.row.attempt, status, error_record(error), ended_at_s=now_s
+            )
+        except Exception:  # the job's lease will end and another attempt begin; whoever waits here must hear something
+            logger.exception("the end of %s could not be recorded", claim.job.id)
+            told = True
+        if told:
+            claim.job.times.ended_at_s = now_s
+            await claim.job.fail(error)
+
+    async def _hand_back(self, claims: Sequence[Claim]) -> None:
+        """The process is leaving: the jobs wait in the queue for the next one."""
+        if not claims:
+            return
+        await self.tools.store.hand_back(self.id, [claim.row.id for claim in claims])
+        for claim in claims:
+            told = f"the server is shutting down; {claim.job.id} will be drawn when it is back"
+            await claim.job.fail(NotReady(told, retry_after_s=5))
+
+
+def _has_loras(job: Job) -> bool:
+    return any(isinstance(value, tuple) and value for value in job.request.params.values())
+
+
+async def _for_ever(what: str, once: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await once()
+        except Exception:  # the task's root: a database that is away for a moment must not end the worker
+            logger.exception("%s failed; trying again", what)
+            await asyncio.sleep(POLL_S)
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -1,0 +1,212 @@
+"""Taking a job in: its idempotency key, what its owner may do, its place in the queue, its row.
+
+Owns the rules of admission and the fair rank. All checks come before the first write, and one owner's jobs are taken
+in one after another, whichever process they come through, so that a quota cannot be overrun.
+
+Ranks are start-time fair queueing (Goyal, Vin, Cheng: "Start-Time Fair Queueing", 1996): a job starts where its owner's
+last one ended in virtual time, or where the queue now is if that is later, and ends ``weight_s`` later. An owner with
+a thousand jobs waiting thus stands before nobody's first, and an owner alone is served in order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    update,
+)
+
+from limner.errors import Conflict, InsufficientCredits, Overloaded
+from limner.store.rows import MICRO, Accepted, JobRow, NewJob
+from limner.store.tables import LIVE, QUEUED, RUNNING, columns_of, idempotency, jobs, keys, owners
+
+IDEMPOTENCY_S = 24 * 3600.0
+RATE_WINDOW_S = 60.0
+RETRY_AFTER_S = 1.0
+
+_OWNER: BindParameter[Any] = bindparam("b_owner")
+_LOCK_OWNER = text("SELECT pg_advisory_xact_lock(1818848878, hashtext(:b_owner))")  # "limn": a space of our own
+_REPLAY = (
+    select(*columns_of(jobs, JobRow))
+    .join(idempotency, idempotency.c.job_id == jobs.c.id)
+    .where(
+        idempotency.c.owner == _OWNER,
+        idempotency.c.key == bindparam("b_key"),
+        idempotency.c.created_at_s > bindparam("b_since"),
+    )
+)
+_FORGET_KEY = delete(idempotency).where(idempotency.c.owner == _OWNER, idempotency.c.key == bindparam("b_key"))
+_REMEMBER_KEY = insert(idempotency)
+_LIMITING = (  # of the jobs created in the window, the one that has to fall out of it before another is allowed
+    select(jobs.c.created_at_s)
+    .where(jobs.c.owner == _OWNER, jobs.c.created_at_s > bindparam("b_since"))
+    .order_by(jobs.c.created_at_s.desc(), jobs.c.seq.desc())
+    .limit(1)
+    .offset(bindparam("b_offset"))
+)
+_LIVE_OF_OWNER = select(func.count()).select_from(jobs).where(LIVE, jobs.c.owner == _OWNER)
+_CREDITS = select(keys.c.balance_micro, keys.c.reserved_micro).where(keys.c.id == _OWNER).with_for_update()
+_RESERVE = update(keys).where(keys.c.id == _OWNER).values(reserved_micro=keys.c.reserved_micro + bindparam("b_reserve"))
+_INSERT = insert(jobs).inline()
+_FIELDS = tuple(field.name for field in fields(JobRow))
+_NEW_OWNER = insert(owners)
+_MOVE_OWNER = update(owners).where(owners.c.owner == _OWNER)
+
+
+def _queue() -> Select[*tuple[Any, ...]]:
+    """How many jobs are alive (counted up to the limit), where the queue is in virtual time, where the owner ended."""
+    alive = select(literal(1)).where(LIVE).limit(bindparam("b_limit")).subquery()
+    virtual = func.coalesce(
+        select(func.min(jobs.c.rank)).where(QUEUED).scalar_subquery(),
+        select(func.max(jobs.c.rank)).where(RUNNING).scalar_subquery(),
+        select(func.max(owners.c.finish_tag)).scalar_subquery(),
+        0.0,
+    )
+    tag = select(owners.c.finish_tag).where(owners.c.owner == _OWNER).scalar_subquery()
+    return select(
+        select(func.count()).select_from(alive).scalar_subquery().label("alive"),
+        virtual.label("virtual"),
+        tag.label("tag"),
+    )
+
+
+_QUEUE = _queue()
+
+
+def enqueue(
+    connection: Connection, job: NewJob, *, worker: str | None, lease_until_s: float, queue_limit: int
+) -> Accepted:
+    """Accept ``job``, born running when there is a ``worker``; see `Store.enqueue`."""
+    _one_at_a_time(connection, job.owner)
+    if replay := find_replay(connection, job.owner, job.idempotency_key, job.fingerprint, job.created_at_s):
+        return Accepted(replay, replayed=True)
+    _check_quota(connection, job)
+    queue = connection.execute(_QUEUE, {"b_owner": job.owner, "b_limit": queue_limit}).one()
+    if queue.alive >= queue_limit:
+        raise Overloaded(f"the queue is full: {queue_limit} jobs are queued or running", retry_after_s=RETRY_AFTER_S)
+    row = _row(job, worker, _reserve(connection, job))
+    _insert(connection, job, row, queue, lease_until_s)
+    return Accepted(row, replayed=False)
+
+
+def find_replay(
+    connection: Connection, owner: str, idempotency_key: str | None, fingerprint: str, now_s: float
+) -> JobRow | None:
+    """The job that this key of this owner made in the last 24 h. Raises Conflict when it was another request's."""
+    if idempotency_key is None:
+        return None
+    wanted = {"b_owner": owner, "b_key": idempotency_key, "b_since": now_s - IDEMPOTENCY_S}
+    found = connection.execute(_REPLAY, wanted).one_or_none()
+    if found is None:
+        return None
+    if found.fingerprint != fingerprint:
+        raise Conflict(
+            f"the idempotency key {idempotency_key!r} was used for another request (job {found.id});"
+            " repeat that request as it was, or take a new key",
+            param="Idempotency-Key",
+        )
+    return JobRow(*found)
+
+
+def _one_at_a_time(connection: Connection, owner: str) -> None:
+    """SQLite has one writer anyway; PostgreSQL's transactions do not see each other's rows before they end."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(_LOCK_OWNER, {"b_owner": owner})
+
+
+def _check_quota(connection: Connection, job: NewJob) -> None:
+    if (allowed := job.quota.jobs_per_minute) is not None:
+        window = {"b_owner": job.owner, "b_since": job.created_at_s - RATE_WINDOW_S, "b_offset": max(allowed, 1) - 1}
+        limiting = connection.execute(_LIMITING, window).scalar()
+        if limiting is not None or allowed < 1:
+            wait_s = RATE_WINDOW_S if limiting is None else limiting + RATE_WINDOW_S - job.created_at_s
+            raise Overloaded(f"this API key may create {allowed} jobs a minute", retry_after_s=max(wait_s, 0.0))
+    if (allowed := job.quota.concurrency) is not None:
+        alive = connection.execute(_LIVE_OF_OWNER, {"b_owner": job.owner}).scalar_one()
+        if alive >= allowed:
+            raise Overloaded(
+                f"this API key may have {allowed} jobs at once and has {alive}", retry_after_s=RETRY_AFTER_S
+            )
+
+
+def _reserve(connection: Connection, job: NewJob) -> int:
+    """Hold the job's credits back; returns how many, 0 when nothing of the owner's is metered."""
+    credit = connection.execute(_CREDITS, {"b_owner": job.owner}).one_or_none() if job.owner else None
+    if credit is None or credit.balance_micro is None:
+        return 0
+    free_micro = credit.balance_micro - credit.reserved_micro
+    if free_micro < job.reserve_micro:
+        raise InsufficientCredits(
+            f"this job needs {_credits(job.reserve_micro)} credits, the API key has {_credits(free_micro)} free"
+            f" ({_credits(credit.reserved_micro)} are held back for jobs that have not ended)"
+        )
+    if job.reserve_micro:
+        connection.execute(_RESERVE, {"b_owner": job.owner, "b_reserve": job.reserve_micro})
+    return job.reserve_micro
+
+
+def _credits(micro: int) -> str:
+    return f"{micro / MICRO:.6f}".rstrip("0").rstrip(".")
+
+
+def _row(job: NewJob, worker: str | None, reserve_micro: int) -> JobRow:
+    running = worker is not None
+    return JobRow(
+        id=job.id,
+        owner=job.owner,
+        operation=job.operation,
+        model=job.model,
+        status="running" if running else "queued",
+        request=job.request,
+        warnings=job.warnings,
+        priority=job.priority,
+        weight_s=job.weight_s,
+        created_at_s=job.created_at_s,
+        deadline_at_s=job.deadline_at_s,
+        started_at_s=job.created_at_s if running else None,
+        ended_at_s=None,
+        attempt=int(running),
+        crashes=0,
+        worker=worker,
+        progress=0.0,
+        cancel_requested=False,
+        reserve_micro=reserve_micro,
+        cost_micro=0,
+        device_s=0.0,
+        result=None,
+        error=None,
+        fingerprint=job.fingerprint,
+    )
+
+
+def _insert(
+    connection: Connection, job: NewJob, row: JobRow, queue: Row[*tuple[Any, ...]], lease_until_s: float
+) -> None:
+    rank = queue.virtual if queue.tag is None else max(queue.virtual, queue.tag)
+    placed: Mapping[str, object] = {
+        "rank": rank,
+        "lease_until_s": lease_until_s if row.worker is not None else None,
+        "cancel_error": None,
+        "hook_url": job.hook.url if job.hook else None,
+        "hook_secret": job.hook.secret if job.hook else None,
+    }
+    connection.execute(_INSERT, {**{name: getattr(row, name) for name in _FIELDS}, **placed})
+    if queue.tag is None:
+        connection.execute(_NEW_OWNER, {"owner": job.owner, "finish_tag": rank + job.weight_s})
+    else:
+        connection.execute(_MOVE_OWNER, {"b_owner": job.owner, "finish_tag": rank + job.weight_s})
+    if job.idempotency_key is not None:
+        key = {"owner": job.owner, "key": job.idempotency_key}
+        connection.execute(_FORGET_KEY, {"b_owner": job.owner, "b_key": job.idempotency_key})
+        connection.execute(_REMEMBER_KEY, {**key, "job_id": job.id, "created_at_s": job.created_at_s})

@@ -1,0 +1,49 @@
+"""What a database has to do for the store, whichever it is.
+
+Owns the seam: work is a plain function that is given a connection inside a transaction. SQLite runs it in a thread of
+its own, PostgreSQL in a greenlet over asyncpg, so that every statement exists once. Knows no table.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from limner.errors import Conflict, NotReady
+
+T = TypeVar("T")
+
+
+class Database(Protocol):
+    """Runs transactions. Cancelling a call abandons its result; the transaction itself may still be committed."""
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction that is on the disk when this returns, rolled back when ``work`` raises."""
+        ...
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work``, which only reads; it sees every write that has returned."""
+        ...
+
+    async def aclose(self) -> None:
+        """End what runs and let go of every connection."""
+        ...
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Say a driver's errors in limner's: a broken constraint is a Conflict, one that cannot be used is NotReady."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise Conflict(f"the database refuses this: {error.orig}") from error
+    except (ProgrammingError, DataError):  # a mistake of ours
+        raise
+    except DBAPIError as error:
+        raise NotReady(f"the database cannot be used: {error.orig}") from error
+    except (PoolTimeout, OSError, sqlite3.Error) as error:
+        raise NotReady(f"the database cannot be used: {error}") from error

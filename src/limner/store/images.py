@@ -1,0 +1,57 @@
+"""Rows of finished pictures. Several may share a blob: blobs are named by their content."""
+
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, bindparam, delete, exists, select, tuple_
+
+from limner.errors import NotFound
+from limner.store.rows import ImageRow
+from limner.store.tables import columns_of, images
+
+_ID: BindParameter[Any] = bindparam("b_id")
+_GET = select(*columns_of(images, ImageRow)).where(images.c.id == _ID)
+_OF_JOB = select(*columns_of(images, ImageRow)).where(images.c.job_id == bindparam("b_job")).order_by(images.c.index)
+_NEWEST = select(*columns_of(images, ImageRow)).order_by(images.c.created_at_s.desc(), images.c.id.desc())
+_CREATED = select(images.c.created_at_s).where(images.c.id == _ID)
+_DELETE = delete(images).where(images.c.id == _ID).returning(images.c.key)
+_USED = select(exists().where(images.c.key == bindparam("b_key")))
+
+
+def image(connection: Connection, id: str) -> ImageRow:
+    """The picture; raises NotFound."""
+    found = connection.execute(_GET, {"b_id": id}).one_or_none()
+    if found is None:
+        raise NotFound(f"no such image: {id}")
+    return ImageRow(*found)
+
+
+def images_of(connection: Connection, job_id: str) -> tuple[ImageRow, ...]:
+    """A job's pictures in their order, without those that have been deleted."""
+    return tuple(ImageRow(*row) for row in connection.execute(_OF_JOB, {"b_job": job_id}))
+
+
+def list_images(connection: Connection, owner: str | None, limit: int, before: str | None) -> tuple[ImageRow, ...]:
+    """Pictures newest first, ``owner`` None meaning everybody's; ``before`` is the id of the last one of the page
+    before. Raises NotFound when that one is gone."""
+    query = _NEWEST.limit(limit)
+    if owner is not None:
+        query = query.where(images.c.owner == owner)
+    if before is not None:
+        last = connection.execute(_CREATED, {"b_id": before}).scalar_one_or_none()
+        if last is None:
+            raise NotFound(f"no such image to list from: {before}", param="after")
+        query = query.where(tuple_(images.c.created_at_s, images.c.id) < tuple_(last, before))
+    return tuple(ImageRow(*row) for row in connection.execute(query))
+
+
+def delete_image(connection: Connection, id: str) -> bool:
+    """Remove the row; returns whether its blob is no longer used by any. Raises NotFound."""
+    key = connection.execute(_DELETE, {"b_id": id}).scalar_one_or_none()
+    if key is None:
+        raise NotFound(f"no such image: {id}")
+    return not is_used(connection, key)
+
+
+def is_used(connection: Connection, key: str) -> bool:
+    """Whether a picture lies under this blob key."""
+    return bool(connection.execute(_USED, {"b_key": key}).scalar())

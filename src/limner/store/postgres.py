@@ -1,0 +1,65 @@
+"""PostgreSQL over asyncpg: a pool of connections, and work run in a greenlet on one of them.
+
+Owns the pool and the lock under which one process at a time migrates.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import URL, Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from limner.errors import NotReady
+from limner.store.database import translated
+from limner.store.schema import migrate
+
+T = TypeVar("T")
+CONNECTIONS = 8
+CONNECT_TIMEOUT_S = 10.0
+MIGRATION_LOCK = 0x6C696D6E6572  # "limner"; advisory locks are numbers that the whole database shares
+
+
+class PostgresDatabase:
+    """One database, shared with any number of processes."""
+
+    def __init__(self, url: URL) -> None:
+        query = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
+        self._url = url.set(drivername="postgresql+asyncpg", query=query)
+        self._writes = create_async_engine(
+            self._url,
+            pool_size=CONNECTIONS,
+            max_overflow=0,
+            pool_pre_ping=True,  # a restarted database must not cost a finished job its record
+            connect_args={"timeout": CONNECT_TIMEOUT_S},
+        )
+        self._reads = self._writes.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def start(self) -> None:
+        """Create or migrate the schema, one process at a time."""
+        import asyncpg  # costs 60 ms, which SQLite's users need not pay
+
+        try:
+            await self.write(_migrate_alone)
+        except asyncpg.PostgresError as error:  # refused at the door: not wrapped by SQLAlchemy
+            raise NotReady(f"cannot use the database {self._url.render_as_string()}: {error}") from error
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction."""
+        with translated():
+            async with self._writes.begin() as connection:
+                return await connection.run_sync(work)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work``, every statement of which sees what is committed when it begins."""
+        with translated():
+            async with self._reads.connect() as connection:
+                return await connection.run_sync(work)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._writes.dispose()
+
+
+def _migrate_alone(connection: Connection) -> None:
+    connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATION_LOCK})
+    migrate(connection)

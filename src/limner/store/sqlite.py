@@ -1,0 +1,188 @@
+"""SQLite: one thread that writes, threads that read, and commits shared by whoever waits for one.
+
+Owns threads, connections and pragmas. A write that is waiting when another begins joins its transaction, each in a
+savepoint of its own: one flush to the disk then serves them all.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, TypeAlias, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, NullPool, StaticPool, create_engine, event
+
+from limner.store.database import translated
+from limner.store.schema import migrate
+
+T = TypeVar("T")
+READERS = 2
+MOST_A_COMMIT = 64
+BUSY_TIMEOUT_S = 30.0  # how long a write waits for another process's
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    work: Callable[[Connection], Any]
+    future: Future[Any]
+
+
+_Tasks: TypeAlias = SimpleQueue[_Task | None]  # None ends one thread
+_Outcome: TypeAlias = tuple[Any, BaseException | None]
+
+
+class SqliteDatabase:
+    """A file, or with ``path`` None the memory of this process: a single connection then, which reads as well."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._writes: _Tasks = SimpleQueue()
+        self._reads: _Tasks = SimpleQueue() if path else self._writes
+        self._engines = [_engine(path, "BEGIN IMMEDIATE")]
+        self._threads = [_thread(self._engines[0], self._writes, MOST_A_COMMIT)]
+        if path:
+            self._engines.append(_engine(path, "BEGIN"))
+            self._threads += [_thread(self._engines[1], self._reads, 1) for _ in range(READERS)]
+
+    async def start(self) -> None:
+        """Create or migrate the schema, one process at a time, then begin to serve."""
+        await asyncio.to_thread(self._prepare)
+        for thread in self._threads:
+            thread.start()
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction, perhaps together with others' work."""
+        return await _submit(self._writes, work)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` on what is committed."""
+        return await _submit(self._reads, work)
+
+    async def aclose(self) -> None:
+        """Finish what was submitted, then close."""
+        await asyncio.to_thread(self._stop)
+
+    def _prepare(self) -> None:
+        with translated(), _one_process(self._path), self._engines[0].connect() as connection:
+            if self._path:
+                # Kept by the file from then on; switching to it has no patience with other connections.
+                connection.connection.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr]
+            with connection.begin():
+                migrate(connection)
+
+    def _stop(self) -> None:
+        alive = [thread for thread in self._threads if thread.is_alive()]
+        for _ in alive:
+            self._writes.put(None)
+            self._reads.put(None)
+        for thread in alive:
+            thread.join()
+        for engine in self._engines:
+            engine.dispose()
+
+
+async def _submit(tasks: _Tasks, work: Callable[[Connection], T]) -> T:
+    future: Future[T] = Future()
+    tasks.put(_Task(work, future))
+    with translated():
+        return await asyncio.wrap_future(future)
+
+
+def _engine(path: Path | None, begin: str) -> Engine:
+    url = URL.create("sqlite", database=str(path) if path else None)
+    engine = create_engine(
+        url,
+        poolclass=NullPool if path else StaticPool,
+        pool_reset_on_return=None,  # every transaction here ends in a block of its own
+        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S},
+    )
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # or sqlite3 would begin transactions by its own rules
+        connection.execute("PRAGMA synchronous = FULL")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+@contextmanager
+def _one_process(path: Path | None) -> Iterator[None]:
+    """Wait until no other process prepares this file. The lock goes with its holder, however that ends."""
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("w") as file:
+        flock(file, LOCK_EX)
+        yield
+
+
+def _thread(engine: Engine, tasks: _Tasks, most: int) -> Thread:
+    return Thread(target=_serve, args=(engine, tasks, most), name="limner-database", daemon=True)
+
+
+def _serve(engine: Engine, tasks: _Tasks, most: int) -> None:
+    connection = engine.connect()
+    try:
+        while (first := tasks.get()) is not None:
+            batch = [task for task in _waiting(first, tasks, most) if task.future.set_running_or_notify_cancel()]
+            try:
+                outcomes = _run(connection, batch)
+            except BaseException as error:  # noqa: BLE001 - a thread's root; whoever waits raises it
+                outcomes = [(None, error)] * len(batch)
+                connection.close()
+                connection = engine.connect()
+            for task, (result, failure) in zip(batch, outcomes, strict=True):
+                _settle(task.future, result, failure)
+    finally:
+        connection.close()
+
+
+def _waiting(first: _Task, tasks: _Tasks, most: int) -> list[_Task]:
+    """``first`` and what has been submitted since, ``most`` in all."""
+    batch = [first]
+    while len(batch) < most:
+        try:
+            task = tasks.get_nowait()
+        except Empty:
+            break
+        if task is None:
+            tasks.put(None)
+            break
+        batch.append(task)
+    return batch
+
+
+def _run(connection: Connection, batch: Sequence[_Task]) -> list[_Outcome]:
+    """One transaction for all; what fails undoes its own part alone."""
+    if not batch:
+        return []
+    if len(batch) == 1:
+        with connection.begin():
+            return [(batch[0].work(connection), None)]
+    with connection.begin():
+        return [_attempt(connection, task.work) for task in batch]
+
+
+def _attempt(connection: Connection, work: Callable[[Connection], Any]) -> _Outcome:
+    try:
+        with connection.begin_nested():
+            return work(connection), None
+    except Exception as error:  # noqa: BLE001 - whoever waits raises it
+        return None, error
+
+
+def _settle(future: Future[Any], result: Any, failure: BaseException | None) -> None:
+    if failure is None:
+        future.set_result(result)
+    else:
+        future.set_exception(failure)

@@ -1,0 +1,228 @@
+"""The one door to the database: every method is one transaction, or a few for the sweeps.
+
+Owns which work reads and which writes. Times are unix seconds, given by the caller.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
+
+from sqlalchemy import Connection
+
+from limner.store import accepting, claiming, deliveries, ending, images, keys, reading, retention
+from limner.store.database import Database
+from limner.store.rows import (
+    Accepted,
+    Beat,
+    Beats,
+    Completion,
+    Delivery,
+    Expired,
+    ImageRow,
+    JobFilter,
+    JobRow,
+    KeyRow,
+    LedgerRow,
+    NewJob,
+    UsageRow,
+)
+from limner.store.schema import describe
+
+
+class Store:
+    """Jobs, images, keys, credits and webhooks; see limner.store.rows for what goes in and out."""
+
+    def __init__(self, database: Database) -> None:
+        self._write, self._read = database.write, database.read
+
+    async def enqueue(
+        self, job: NewJob, *, worker: str | None = None, lease_until_s: float = 0.0, queue_limit: int
+    ) -> Accepted:
+        """Accept a job in one transaction, born running (attempt 1, with a lease) when there is a ``worker``.
+
+        A repeated idempotency key (good for 24 h) gives its job again, which costs and counts nothing. Raises Conflict
+        when it comes with another fingerprint, Overloaded when the owner's quota or the ``queue_limit`` of jobs queued
+        or running is reached, InsufficientCredits when the owner is metered and has less than ``reserve_micro`` free.
+        """
+        return await self._write(
+            lambda c: accepting.enqueue(c, job, worker=worker, lease_until_s=lease_until_s, queue_limit=queue_limit)
+        )
+
+    async def find_replay(self, owner: str, idempotency_key: str, fingerprint: str, now_s: float) -> JobRow | None:
+        """The job that this idempotency key has already made. Raises Conflict as `enqueue` does."""
+        return await self._read(lambda c: accepting.find_replay(c, owner, idempotency_key, fingerprint, now_s))
+
+    async def claim(
+        self, worker: str, models: Collection[str], limit: int, *, now_s: float, lease_until_s: float
+    ) -> tuple[JobRow, ...]:
+        """Take at most ``limit`` queued jobs of ``models``, best first: priority, fair rank, order of arrival.
+
+        Jobs past their deadline are left to `expire`.
+        """
+        return await self._write(
+            lambda c: claiming.claim(c, worker, models, limit, now_s=now_s, lease_until_s=lease_until_s)
+        )
+
+    async def renew(self, worker: str, beats: Sequence[Beat], *, lease_until_s: float) -> Beats:
+        """Prolong the leases of running jobs and note their progress; says which are lost and which to stop."""
+        return await self._write(lambda c: claiming.renew(c, worker, beats, lease_until_s=lease_until_s))
+
+    async def hand_back(self, worker: str, ids: Sequence[str]) -> None:
+        """Queue jobs that this worker runs again, in their old place, without counting a crash."""
+        await self._write(lambda c: claiming.hand_back(c, worker, ids))
+
+    async def finish(self, id: str, attempt: int, completion: Completion) -> bool:
+        """Record, exactly once: the result, the pictures, the ledger's row, the credits, the webhook to deliver.
+
+        False, and nothing changed, when the job is no longer running under this attempt.
+        """
+        return await self._write(lambda c: ending.finish(c, id, attempt, completion))
+
+    async def fail(
+        self,
+        id: str,
+        attempt: int,
+        status: Literal["failed", "cancelled"],
+        error: Mapping[str, Any],
+        *,
+        ended_at_s: float,
+    ) -> bool:
+        """End a running job without a result, exactly once: its reservation is let go, its webhook told."""
+        return await self._write(lambda c: ending.fail(c, id, attempt, status, error, ended_at_s=ended_at_s))
+
+    async def cancel(self, id: str, *, error: Mapping[str, Any], now_s: float) -> JobRow:
+        """End a queued job, ask a running one's worker to stop it, leave an ended one. Raises NotFound."""
+        return await self._write(lambda c: ending.cancel(c, id, error=error, now_s=now_s))
+
+    async def expire(self, *, now_s: float, dead_workers: Collection[str] = (), max_crashes: int) -> Expired:
+        """Take jobs from workers that are dead or let their lease pass, and fail those queued past their deadline.
+
+        A job taken away is queued again, unless it has now lost ``max_crashes`` processes, when it fails, or its
+        cancellation was asked for, when it is cancelled (and among the failed here).
+        """
+        requeued: list[str] = []
+        failed: list[str] = []
+
+        def some(connection: Connection) -> Expired:
+            return ending.expire_running(connection, now_s=now_s, dead_workers=dead_workers, max_crashes=max_crashes)
+
+        while (found := await self._write(some)) != Expired():
+            requeued += found.requeued
+            failed += found.failed
+        while late := await self._write(lambda c: ending.expire_queued(c, now_s=now_s)):
+            failed += late
+        return Expired(tuple(id for id in requeued if id not in set(failed)), tuple(failed))
+
+    async def workers(self) -> frozenset[str]:
+        """Those that hold running jobs."""
+        return await self._read(claiming.workers)
+
+    async def get(self, id: str) -> JobRow:
+        """The job; raises NotFound."""
+        return await self._read(lambda c: reading.get(c, id))
+
+    async def get_many(self, ids: Sequence[str]) -> dict[str, JobRow]:
+        """Those of the jobs that exist, by id."""
+        return await self._read(lambda c: reading.get_many(c, ids))
+
+    async def list(self, filter: JobFilter) -> tuple[JobRow, ...]:
+        """Jobs newest first. Raises NotFound when the job that ``filter.before`` names is gone."""
+        return await self._read(lambda c: reading.list_jobs(c, filter))
+
+    async def position(self, id: str, models: Collection[str] | None = None) -> int | None:
+        """How many queued jobs of ``models`` (None: of its own) will be claimed before it; None unless it is queued."""
+        return await self._read(lambda c: reading.position(c, id, models))
+
+    async def depth(self) -> dict[str, tuple[int, int]]:
+        """Jobs (queued, running) by model."""
+        return await self._read(reading.depth)
+
+    async def recent_costs(self, model: str, limit: int = 50) -> tuple[tuple[float, float], ...]:
+        """(weight_s, device_s) of the model's last finished jobs, newest first."""
+        return await self._read(lambda c: reading.recent_costs(c, model, limit))
+
+    async def image(self, id: str) -> ImageRow:
+        """The picture; raises NotFound."""
+        return await self._read(lambda c: images.image(c, id))
+
+    async def images_of(self, job_id: str) -> tuple[ImageRow, ...]:
+        """A job's pictures in their order."""
+        return await self._read(lambda c: images.images_of(c, job_id))
+
+    async def images(self, owner: str | None, *, limit: int, before: str | None = None) -> tuple[ImageRow, ...]:
+        """Pictures newest first, ``owner`` None meaning everybody's. Raises NotFound when the one that ``before``
+        names is gone."""
+        return await self._read(lambda c: images.list_images(c, owner, limit, before))
+
+    async def delete_image(self, id: str) -> bool:
+        """Remove a picture's row; returns whether its blob is no longer used by any. Raises NotFound."""
+        return await self._write(lambda c: images.delete_image(c, id))
+
+    async def add_key(self, row: KeyRow) -> None:
+        """Add an API key; its balance is entered in the ledger. Raises Conflict when its id or prefix is taken."""
+        await self._write(lambda c: keys.add_key(c, row))
+
+    async def key_by_prefix(self, prefix: str) -> KeyRow | None:
+        """The key with this prefix, a revoked one as well."""
+        return await self._read(lambda c: keys.key_by_prefix(c, prefix))
+
+    async def keys(self) -> tuple[KeyRow, ...]:
+        """Every key, oldest first, revoked ones as well."""
+        return await self._read(keys.all_keys)
+
+    async def has_keys(self) -> bool:
+        """Whether a key exists that is not revoked."""
+        return await self._read(keys.has_keys)
+
+    async def revoke_key(self, id: str, now_s: float) -> KeyRow:
+        """Mark a key as revoked; a second time changes nothing. Raises NotFound."""
+        return await self._write(lambda c: keys.revoke_key(c, id, now_s))
+
+    async def touch_keys(self, ids: Collection[str], now_s: float) -> None:
+        """Note that these keys were used."""
+        await self._write(lambda c: keys.touch_keys(c, ids, now_s))
+
+    async def grant(self, key_id: str, amount_micro: int, note: str, now_s: float) -> KeyRow:
+        """Add to a key's balance, with a ledger row; a key that was not metered is from now on. Raises NotFound."""
+        return await self._write(lambda c: keys.grant(c, key_id, amount_micro, note, now_s))
+
+    async def usage(self, *, key_id: str | None, since_s: float, until_s: float) -> tuple[UsageRow, ...]:
+        """Sums over jobs finished in [since_s, until_s), by key and model; ``key_id`` None sums every key's."""
+        return await self._read(lambda c: keys.usage(c, key_id, since_s, until_s))
+
+    async def ledger(self, key_id: str, limit: int) -> tuple[LedgerRow, ...]:
+        """A key's movements of credits, newest first."""
+        return await self._read(lambda c: keys.entries(c, key_id, limit))
+
+    async def due_deliveries(self, now_s: float, *, lease_until_s: float, limit: int) -> tuple[Delivery, ...]:
+        """Take webhooks that are due; nobody else is given them before ``lease_until_s``."""
+        return await self._write(lambda c: deliveries.due(c, now_s, lease_until_s=lease_until_s, limit=limit))
+
+    async def delivered(self, id: str, now_s: float) -> None:
+        """Note that a webhook has arrived."""
+        await self._write(lambda c: deliveries.change(c, id, delivered_at_s=now_s, next_at_s=None, error=None))
+
+    async def retry_delivery(self, id: str, next_at_s: float, error: str) -> None:
+        """Note a failed try and when the next is due."""
+        await self._write(lambda c: deliveries.change(c, id, next_at_s=next_at_s, error=error))
+
+    async def give_up_delivery(self, id: str, error: str, now_s: float) -> None:
+        """Note that a webhook is not tried again."""
+        await self._write(lambda c: deliveries.change(c, id, given_up_at_s=now_s, next_at_s=None, error=error))
+
+    async def purge(self, *, now_s: float, images_before_s: float, jobs_before_s: float) -> tuple[str, ...]:
+        """Forget pictures that expired or were made before ``images_before_s``, jobs without pictures that ended
+        before ``jobs_before_s``, and idempotency keys past 24 h; returns the blob keys that nothing uses any more.
+        """
+        unused: dict[str, None] = {}
+        count = 1
+        while count:
+            count, some = await self._write(lambda c: retention.drop_images(c, now_s, images_before_s))
+            unused |= dict.fromkeys(some)
+        while await self._write(lambda c: retention.drop_jobs(c, jobs_before_s)):
+            pass
+        await self._write(lambda c: retention.drop_idempotency(c, now_s))
+        return tuple(unused)
+
+    async def check(self) -> str:
+        """Ask the database something and name it, such as "SQLite 3.40, schema 0001"."""
+        return await self._read(describe)

@@ -1,0 +1,279 @@
+"""A job's life through the service, on a fake backend and a real store."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from limner.accounts import Caller
+from limner.config import Settings, load_settings
+from limner.core import Operation, Picture, Progress, Queued, Request, Size
+from limner.errors import (
+    ClientLeft,
+    Conflict,
+    DeadlineExceeded,
+    Forbidden,
+    InternalError,
+    InvalidRequest,
+    ModelNotFound,
+    NotFound,
+    NotReady,
+    Overloaded,
+)
+from limner.jobs import Outcome, Submission
+from limner.store import JobFilter
+from tests.fakes import FakeBackend, opener
+
+STEPS = {"num_inference_steps": 2}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(None, {"data": tmp_path, "queue_limit": 2, "lease_s": 2})
+
+
+def ask(prompt: str = "a cat", **changes: object) -> Request:
+    fields: dict[str, object] = {"operation": Operation.GENERATE, "model": "", "prompt": prompt, **changes}
+    return Request(**fields)  # type: ignore[arg-type]
+
+
+def caller(key_id: str, **changes: object) -> Caller:
+    fields: dict[str, object] = {"key_id": key_id, "name": key_id, "scopes": frozenset({"generate", "read"}), **changes}
+    return Caller(**fields)  # type: ignore[arg-type]
+
+
+async def test_followers_see_every_event_however_late_they_come(settings: Settings) -> None:
+    async with opener(FakeBackend())(settings) as service:
+        job = await service.submit(ask())
+        await job.result()
+        early = [type(event) async for event in job.events()]
+        assert early[0] is Queued
+        assert early[-1] is Outcome
+        assert early.count(Progress) == job.request.params["num_inference_steps"]
+        assert job.status == "finished"
+        assert job.progress == 1.0
+
+
+async def test_a_follower_goes_on_where_it_broke_off(settings: Settings) -> None:
+    async with opener(FakeBackend())(settings) as service:
+        job = await service.submit(ask(params=STEPS))
+        await job.result()
+        numbered = [pair async for pair in job.numbered_events()]
+        assert [pair async for pair in job.numbered_events(numbered[1][0])] == numbered[2:]
+        assert [pair async for pair in job.numbered_events(numbered[-1][0])] == []
+        assert [pair async for pair in job.numbered_events("another-1")] == numbered
+
+
+async def test_pictures_are_stored_and_found_again_with_the_job(settings: Settings) -> None:
+    async with opener(FakeBackend())(settings) as service:
+        job = await service.submit(ask(n=2, seed=7))
+        drawn = await job.result()
+        files = [await service.data_of(picture) for picture in drawn.pictures]
+        job_id = job.id
+    async with opener(FakeBackend())(settings) as service:
+        found = await service.find(job_id)
+        assert (found.status, found.request.seed, found.progress) == ("finished", 7, 1.0)
+        outcome = await found.result()
+        assert [picture.seed for picture in outcome.pictures] == [7, 8]
+        assert [await service.data_of(picture) for picture in outcome.pictures] == files
+        assert outcome.model_revision == "fake-revision"
+
+
+async def test_what_was_left_is_drawn_by_the_next_process(settings: Settings) -> None:
+    """A service that goes without a word leaves its jobs; its inputs, seed and parameters are there for the next."""
+    picture = Picture("RGB", Size(64, 64), bytes(range(256)) * 48)
+    mask = Picture("L", Size(64, 64), b"\xff" * 4096)
+    backend = FakeBackend(delay_s=30)
+    async with opener(backend)(settings) as service:
+        job = await service.submit(ask(operation=Operation.INPAINT, inputs=(picture,), mask=mask, params=STEPS))
+        await asyncio.sleep(0.05)
+    second = FakeBackend()
+    async with opener(second)(settings) as service:
+        again = await service.find(job.id)
+        await asyncio.wait_for(again.result(), 10)
+    (request,) = second.requests
+    assert request == backend.requests[0]
+    assert not list((settings.data / "files" / "inputs").rglob("*.png"))
+
+
+async def test_closing_hands_back_what_runs(settings: Settings) -> None:
+    backend = FakeBackend(delay_s=5)
+    async with opener(backend)(settings) as service:
+        job = await service.submit(ask())
+        await asyncio.sleep(0.05)
+        unbegun = await service.submit(ask())
+    assert backend.closed
+    assert backend.cancelled == 1
+    with pytest.raises(NotReady, match=job.id):
+        await job.result()
+    async with opener(FakeBackend(delay_s=5), loading=True)(settings) as service:
+        for left in (job, unbegun):
+            assert (await service.store.get(left.id)).status == "queued"
+
+
+async def test_a_cancelled_job_stops_its_backend(settings: Settings) -> None:
+    backend = FakeBackend(delay_s=5)
+    async with opener(backend)(settings) as service:
+        job = await service.submit(ask())
+        await asyncio.sleep(0.01)
+        await service.cancel(job)
+        with pytest.raises(ClientLeft):
+            await job.result()
+        assert backend.cancelled == 1
+        assert job.status == "cancelled"
+        assert (await service.store.get(job.id)).status == "cancelled"
+
+
+async def test_a_waiting_job_can_be_cancelled(settings: Settings) -> None:
+    one_at_once = settings.model_copy(update={"jobs_at_once": 1})
+    async with opener(FakeBackend(delay_s=0.05))(one_at_once) as service:
+        first, second = await service.submit(ask()), await service.submit(ask())
+        assert await service.position(second) == 0
+        await service.cancel(second)
+        assert second.status == "cancelled"
+        await asyncio.wait_for(first.result(), 10)
+
+
+async def test_waiting_jobs_are_drawn_in_turn(settings: Settings) -> None:
+    one_at_once = settings.model_copy(update={"jobs_at_once": 1, "queue_limit": 8})
+    backend = FakeBackend(delay_s=0.01)
+    async with opener(backend)(one_at_once) as service:
+        jobs = [await service.submit(ask(f"number {i}", params=STEPS)) for i in range(4)]
+        await asyncio.wait_for(asyncio.gather(*(job.result() for job in jobs)), 10)
+    assert [request.prompt for request in backend.requests] == [f"number {i}" for i in range(4)]
+
+
+@pytest.mark.parametrize(("rule", "ends"), [("cancel", "cancelled"), ("detach", "finished"), (0.0, "finished")])
+async def test_what_a_leaving_client_does_to_its_job(settings: Settings, rule: str | float, ends: str) -> None:
+    async with opener(FakeBackend(delay_s=0.05))(settings.model_copy(update={"client_left": rule})) as service:
+        job = await service.submit(ask(params=STEPS))
+        service.left(job)
+        await job.wait(10)
+        assert job.status == ends
+
+
+async def test_the_same_key_means_the_same_job(settings: Settings) -> None:
+    backend = FakeBackend()
+    keyed = Submission(idempotency_key="once")
+    async with opener(backend)(settings) as service:
+        with service.seat() as seat:
+            first = await seat.submit(ask(), keyed)
+            replays = [seat.replayed]
+            second = await seat.submit(ask(), keyed)
+            replays.append(seat.replayed)
+            with pytest.raises(Conflict):
+                await seat.submit(ask("a dog"), keyed)
+            other = await seat.submit(ask(), Submission(idempotency_key="twice"))
+        assert first.id == second.id != other.id
+        assert replays == [False, True]
+        await first.result()
+        await other.result()
+    assert len(backend.requests) == 2
+
+
+async def test_many_at_once_with_one_key_make_one_job(settings: Settings) -> None:
+    backend = FakeBackend(delay_s=0.01)
+    async with opener(backend)(settings.model_copy(update={"queue_limit": 50})) as service:
+
+        async def submit() -> str:
+            with service.seat() as seat:
+                return (await seat.submit(ask(), Submission(idempotency_key="once"))).id
+
+        assert len(set(await asyncio.gather(*(submit() for _ in range(20))))) == 1
+    assert len(backend.requests) == 1
+
+
+async def test_the_deadline_stops_the_backend(settings: Settings) -> None:
+    backend = FakeBackend(delay_s=5)
+    async with opener(backend)(settings) as service:
+        job = await service.submit(ask(timeout_s=0.3))
+        with pytest.raises(DeadlineExceeded, match=r"0\.3 s"):
+            await job.result()
+        assert backend.cancelled == 1
+
+
+async def test_what_a_backend_raises_is_hidden_but_named(settings: Settings) -> None:
+    async with opener(FakeBackend(error=ValueError("private")))(settings) as service:
+        job = await service.submit(ask())
+        with pytest.raises(InternalError, match=job.id) as raised:
+            await job.result()
+        assert "private" not in str(raised.value)
+        row = await service.store.get(job.id)
+        assert (row.status, (row.error or {})["code"]) == ("failed", "internal_error")
+
+
+async def test_admission(settings: Settings) -> None:
+    async with opener(FakeBackend(delay_s=5))(settings) as service:
+        with pytest.raises(ModelNotFound, match="sketch"):
+            await service.submit(ask(model="other"))
+        with pytest.raises(InvalidRequest):
+            await service.submit(ask(n=0))
+        first, second = await service.submit(ask()), await service.submit(ask())
+        with pytest.raises(Overloaded) as refused:
+            await service.submit(ask())
+        assert refused.value.retry_after_s is not None
+        assert refused.value.retry_after_s >= 1
+        with service.seat(detached=True) as seat:
+            third = await seat.submit(ask(), Submission(detached=True))
+        for job in (first, second, third):
+            await service.cancel(job)
+
+
+async def test_jobs_belong_to_their_key(settings: Settings) -> None:
+    mine, other = caller("key_a"), caller("key_b")
+    admin = caller("key_c", scopes=frozenset({"read", "admin"}))
+    async with opener(FakeBackend())(settings) as service:
+        with service.seat(mine) as seat:
+            job = await seat.submit(ask())
+        await job.result()
+        assert (await service.find(job.id, mine)).id == job.id
+        assert (await service.find(job.id, admin)).id == job.id
+        with pytest.raises(NotFound):
+            await service.find(job.id, other)
+        assert [one.id for one in await service.jobs(JobFilter(owner="key_b"))] == []
+
+
+async def test_a_key_may_be_kept_to_some_models(settings: Settings) -> None:
+    async with opener(FakeBackend())(settings) as service:
+        with service.seat(caller("key_a", models=("qwen*",))) as seat, pytest.raises(Forbidden, match="sketch"):
+            await seat.submit(ask())
+
+
+async def test_an_estimate_accepts_nothing(settings: Settings) -> None:
+    async with opener(FakeBackend())(settings) as service:
+        small = await service.estimate(ask(params=STEPS))
+        large = await service.estimate(ask(params={"num_inference_steps": 20}))
+        assert 0 < small.cost_micro < large.cost_micro
+        assert small.eta_s > 0
+        assert await service.jobs(JobFilter()) == []
+
+
+async def test_two_services_share_one_database(settings: Settings) -> None:
+    """One accepts and does not draw, the other draws: whoever waits at the first sees it all."""
+    accepting = settings.model_copy(update={"draws": False})
+    idle, busy = FakeBackend(), FakeBackend(delay_s=0.3)
+    async with opener(idle)(accepting) as front, opener(busy)(settings) as back:
+        job = await front.submit(ask(params={"num_inference_steps": 8}))
+        outcome = await asyncio.wait_for(job.result(), 20)
+        assert await front.data_of(outcome.pictures[0]) == await back.data_of(outcome.pictures[0])
+        kinds = [type(event) async for event in job.events()]
+    assert (len(idle.requests), len(busy.requests)) == (0, 1)
+    assert kinds[0] is Queued
+    assert kinds[-1] is Outcome
+    assert Progress in kinds
+
+
+async def test_old_things_are_swept(settings: Settings) -> None:
+    brief = settings.model_copy(update={"keep_images_s": 0.01, "keep_jobs_s": 0.01})
+    async with opener(FakeBackend())(brief) as service:
+        job = await service.submit(ask())
+        outcome = await job.result()
+        await asyncio.sleep(0.05)
+        assert await service.sweep() >= 1
+        with pytest.raises(NotFound):
+            await service.blobs.get(outcome.pictures[0].key)
+        await service.sweep()
+        with pytest.raises(NotFound):
+            await service.store.get(job.id)
+
+

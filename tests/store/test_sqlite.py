@@ -1,0 +1,155 @@
+"""One writer, shared commits, and statements that find their index."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects import sqlite as dialect
+from sqlalchemy.sql import Executable
+
+from limner.errors import Conflict, NotReady
+from limner.store import Store, accepting, claiming, ending, open_store, reading
+from limner.store.sqlite import SqliteDatabase
+from tests.store.samples import MODEL, completion, enqueue, new_image, new_job
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    opened = SqliteDatabase(tmp_path / "limner.db")
+    await opened.start()
+    yield opened
+    await opened.aclose()
+
+
+def _put(name: str) -> Executable:
+    return text("INSERT INTO owners VALUES (:name, 0)").bindparams(name=name)
+
+
+def _names(connection: Connection) -> set[str]:
+    return set(connection.execute(text("SELECT owner FROM owners")).scalars())
+
+
+async def test_the_file_is_flushed_at_every_commit(database: SqliteDatabase) -> None:
+    def pragmas(connection: Connection) -> tuple[object, object]:
+        journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+        return journal, connection.exec_driver_sql("PRAGMA synchronous").scalar()
+
+    assert await database.write(pragmas) == ("wal", 2)  # 2 is FULL
+
+
+async def test_work_that_fails_undoes_itself_alone(database: SqliteDatabase) -> None:
+    """Submitted in one go, so that all of it lands in a few transactions."""
+
+    def work(number: int, connection: Connection) -> int:
+        connection.execute(_put(f"{number}"))
+        if number % 3 == 0:
+            raise ValueError(number)
+        return number
+
+    steps = (database.write(lambda c, n=number: work(n, c)) for number in range(100))  # type: ignore[misc]
+    outcomes = await asyncio.gather(*steps, return_exceptions=True)
+    kept = {f"{number}" for number in range(100) if number % 3}
+    assert {f"{outcome}" for outcome in outcomes if isinstance(outcome, int)} == kept
+    assert sum(isinstance(outcome, ValueError) for outcome in outcomes) == 34
+    assert await database.read(_names) == kept
+
+
+async def test_waiting_writes_share_a_commit(database: SqliteDatabase) -> None:
+    changes: list[int] = []
+
+    def work(connection: Connection) -> None:
+        connection.execute(text("INSERT INTO owners VALUES (hex(randomblob(8)), 0)"))
+        changes.append(id(connection.get_transaction()))
+
+    await asyncio.gather(*(database.write(work) for _ in range(40)))
+    assert len(set(changes)) < 40
+
+
+async def test_a_write_that_nobody_waits_for_any_more_is_dropped(database: SqliteDatabase) -> None:
+    def slow(connection: Connection) -> None:
+        connection.exec_driver_sql("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 500000)"
+                                   " SELECT count(*) FROM n")  # fmt: skip
+
+    first = asyncio.create_task(database.write(slow))
+    await asyncio.sleep(0.01)
+    second = asyncio.create_task(database.write(lambda c: c.execute(_put("late"))))
+    await asyncio.sleep(0)
+    second.cancel()
+    await first
+    assert await database.read(_names) == set()
+
+
+async def test_a_broken_constraint_is_a_conflict(database: SqliteDatabase) -> None:
+    await database.write(lambda c: c.execute(_put("one")) and None)
+    with pytest.raises(Conflict, match="owners"):
+        await database.write(lambda c: c.execute(_put("one")) and None)
+    assert await database.read(_names) == {"one"}
+
+
+async def test_a_lost_file_is_not_ready_and_the_thread_lives_on(database: SqliteDatabase, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "limner.db") as other:
+        other.execute("ALTER TABLE owners RENAME TO gone")
+        other.commit()
+        with pytest.raises(NotReady, match="owners"):
+            await database.write(lambda c: c.execute(_put("one")) and None)
+        other.execute("ALTER TABLE gone RENAME TO owners")
+        other.commit()
+    other.close()
+    await database.write(lambda c: c.execute(_put("two")) and None)
+    assert await database.read(_names) == {"two"}
+
+
+async def test_closing_waits_for_what_was_submitted(tmp_path: Path) -> None:
+    async with open_store(f"sqlite:///{tmp_path / 'limner.db'}") as store:
+        tasks = [asyncio.create_task(enqueue(store, new_job(f"job_{i}"))) for i in range(10)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        (claiming._HEADS, "jobs_claim (model=?)"),
+        (claiming._HELD, "jobs_running (worker=?)"),
+        (claiming._WORKERS, "jobs_running"),
+        (accepting._QUEUE, "jobs_rank"),
+        (accepting._QUEUE, "COVERING INDEX jobs_live"),
+        (accepting._LIVE_OF_OWNER, "jobs_live (owner=? AND ended_at_s=?)"),
+        (accepting._LIMITING, "jobs_owner (owner=? AND created_at_s>?)"),
+        (ending._ABANDONED, "jobs_running"),
+        (ending._LATE, "jobs_deadline (deadline_at_s<?)"),
+        (reading._BEFORE, "jobs_claim (model=?)"),
+        (reading._DEPTHS[0], "COVERING INDEX jobs_claim"),
+        (reading._COSTS, "jobs_costs (model=?)"),
+    ],
+)
+async def test_hot_statements_find_their_index(database: SqliteDatabase, statement: Executable, index: str) -> None:
+    sql = str(statement.compile(dialect=dialect.dialect(), compile_kwargs={"render_postcompile": False}))  # type: ignore[attr-defined]
+    sql = sql.replace("__[POSTCOMPILE_b_dead]", "(NULL)").replace("__[POSTCOMPILE_b_models]", "(?)")
+
+    def plan(connection: Connection) -> str:
+        values = (None,) * sql.count("?")
+        return "\n".join(str(row[3]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values))
+
+    assert index in await database.read(plan)
+
+
+async def test_reading_does_not_wait_for_another_process_that_writes(tmp_path: Path) -> None:
+    async with open_store(f"sqlite:///{tmp_path / 'limner.db'}") as store:
+        await enqueue(store, new_job("job_1"))
+        other = sqlite3.connect(tmp_path / "limner.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(_finish_two(store))
+        assert (await asyncio.wait_for(store.get("job_1"), 5)).status == "queued"
+        assert not waiting.done()
+        other.execute("COMMIT")
+        other.close()
+        await waiting
+
+
+async def _finish_two(store: Store) -> None:
+    (job,) = await store.claim("w", (MODEL,), 1, now_s=1, lease_until_s=2)
+    assert await store.finish(job.id, job.attempt, completion(new_image(job.id)))
