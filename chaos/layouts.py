@@ -13,7 +13,7 @@ COMMON = {
     "lease_s": "5",
     "max_crashes": str(MAX_CRASHES),
     "default_timeout_s": "900",
-    "drain_s": "5",
+    "drain_s": "1",
     "open": "no",
 }
 

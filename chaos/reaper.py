@@ -13,7 +13,7 @@ from chaos.servers import Server
 from chaos.snapshot import Database
 
 WHILE_STARTING = 0.15  # share of kills that do not wait until the server is ready
-DRAINED = 0.1  # share of ends by SIGTERM, which do not count as kills
+DRAINED = 0.2  # share of ends by SIGTERM, which do not count as kills
 LIFE_S = 4.0  # the longest that a server which is ready has left, unless it took longer to become so
 POLL_S = 0.3
 # A job that waits in the queue again has not recovered yet; its attempt is still the one that was interrupted.
@@ -54,11 +54,12 @@ class Reaper:
         await asyncio.gather(*(server.ready(self.http) for server in self.servers))
 
     async def reap(self) -> None:
-        """Until all kills are done. Raises Trouble when a server ends without having been killed."""
+        """Until all kills are done, shared out evenly. Raises Trouble when a server ends without being killed."""
+        shares = [(self.kills + index) // len(self.servers) for index in range(len(self.servers))]
         try:
             async with asyncio.TaskGroup() as group:
-                for server in self.servers:
-                    group.create_task(self._haunt(server))
+                for server, share in zip(self.servers, shares, strict=True):
+                    group.create_task(self._haunt(server, share))
         except ExceptionGroup as group_error:
             raise group_error.exceptions[0] from None
 
@@ -68,22 +69,25 @@ class Reaper:
             await asyncio.sleep(POLL_S)
             await self._look()
 
-    async def _haunt(self, server: Server) -> None:
+    async def _haunt(self, server: Server, kills: int) -> None:
         """Let it live for a while, end it, start it again."""
-        while self.killed.total() < self.kills:
-            if self.rng.random() < WHILE_STARTING:
-                await asyncio.sleep(self.rng.uniform(0.2, 3.0))
-            else:
-                born_s = time.monotonic()
-                await server.ready(self.http)
-                await asyncio.sleep(self.rng.uniform(0.1, max(LIFE_S, time.monotonic() - born_s)))
+        while kills:
+            await self._live(server)
             if self.rng.random() < DRAINED:
                 self.drained += 1
                 await server.stop()
-            elif self.killed.total() < self.kills:
+            else:
+                kills -= 1
                 await self._kill(server)
-            if not server.running:
-                server.start()
+            server.start()
+
+    async def _live(self, server: Server) -> None:
+        if self.rng.random() < WHILE_STARTING:
+            await asyncio.sleep(self.rng.uniform(0.2, 3.0))
+            return
+        born_s = time.monotonic()
+        await server.ready(self.http)
+        await asyncio.sleep(self.rng.uniform(0.1, max(LIFE_S, time.monotonic() - born_s)))
 
     async def _kill(self, server: Server) -> None:
         self.killed[server.kind] += 1

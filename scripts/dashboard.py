@@ -82,7 +82,7 @@ SECTIONS: Mapping[str, Sequence[Panel]] = {
         stat(
             "Failed jobs",
             "Share of the jobs that ended.",
-            (f"{FAILED} / {rate('limner_jobs_ended_total')}", "failed"),
+            (f"({FAILED} or vector(0)) / {rate('limner_jobs_ended_total')}", "failed"),
             4,
             "percentunit",
         ),

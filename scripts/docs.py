@@ -4,7 +4,7 @@ from pathlib import Path
 
 from limner.catalogue import Catalogue
 from limner.catalogue import docs as catalogue_docs
-from scripts import cli_docs, settings_docs
+from scripts import cli_docs, dashboard, settings_docs
 
 PAGES = {
     "cli.md": cli_docs.render,
@@ -14,10 +14,12 @@ PAGES = {
 
 
 def main() -> None:
-    """Write every page that is generated from code."""
+    """Write every page, and the dashboard, that is generated from code."""
     for name, render in PAGES.items():
         (Path(__file__).resolve().parent.parent / "docs" / name).write_text(render(), encoding="utf-8")
         print(f"docs/{name}")
+    dashboard.FILE.write_text(dashboard.render(), encoding="utf-8")
+    print("deploy/grafana/limner.json")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The dashboard shows what is counted: nothing that does not exist, and everything that does."""
+"""The dashboard and docs/operations.md show what is counted: nothing that does not exist, and everything that does."""
 
 import json
 import re
@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from limner.api import health
+from limner.doctor import CHECKS
 from scripts.dashboard import COLUMNS, FILE, dashboard, render
 from tests.test_metrics import busy
 
+OPERATIONS = (Path(__file__).parent.parent / "docs" / "operations.md").read_text(encoding="utf-8")
 PANELS: list[dict[str, Any]] = dashboard()["panels"]
 QUERIES = [target["expr"] for panel in PANELS for target in panel.get("targets", ())]
 NAME = re.compile(r"\b((?:limner|process|python)_[a-z_]+)\b")
@@ -87,3 +92,29 @@ def test_whoever_imports_it_chooses_the_data_source() -> None:
 def test_the_example_for_prometheus_names_our_path() -> None:
     example = (Path(__file__).parent.parent / "deploy" / "prometheus.yml").read_text(encoding="utf-8")
     assert "metrics_path: /metrics" in example
+
+
+def test_every_metric_is_documented_as_it_is() -> None:
+    families = list(text_string_to_metric_families(busy().render().decode()))
+    rows = [_row(family) for family in families if family.name.startswith("limner_")]
+    table = [line for line in OPERATIONS.splitlines() if line.startswith("| `limner_")]
+    assert table == rows
+
+
+def _row(family: Metric) -> str:
+    """The metric's line of the table: name and labels, type, and what it says."""
+    labels = sorted({label for sample in family.samples for label in sample.labels} - {"le"})
+    name = f"{family.name}_total" if family.type == "counter" else family.name
+    return f"| `{name}{{{', '.join(labels)}}}` | {family.type} | {family.documentation} |".replace("{}", "")
+
+
+def test_every_check_of_the_doctor_is_documented() -> None:
+    rows = [line.split("`")[1] for line in OPERATIONS.partition("## Health")[0].splitlines() if line.startswith("| `")]
+    assert rows == list(CHECKS)
+
+
+def test_every_health_route_is_documented() -> None:
+    paths = [
+        route.path for route in health.router.routes if isinstance(route, APIRoute) and "GET" in (route.methods or ())
+    ]
+    assert [path for path in paths if f"`GET {path}`" not in OPERATIONS] == []

@@ -306,14 +306,14 @@ async def test_an_address_that_is_not_here(settings: Settings, host: str) -> Non
         ({"database": "sqlite://", "draws": False}, "problem", "nobody could draw"),
         ({"blobs": "memory://"}, "warning", "end with the process"),
         ({"database": "postgresql://h/x"}, "warning", "key-pepper"),
-        ({"database": "postgresql://h/x", "key_pepper": "ab" * 32}, "ok", "agree"),
+        ({"database": "postgresql://h/x", "secret": "ab" * 32}, "ok", "agree"),
         (
-            {"database": "postgresql://h/x", "key_pepper": "ab" * 32, "draws": False},
+            {"database": "postgresql://h/x", "secret": "ab" * 32, "draws": False},
             "warning",
             "directory of this machine",
         ),
         (
-            {"database": "postgresql://h/x", "key_pepper": "ab" * 32, "draws": False, "blobs": "s3://b"},
+            {"database": "postgresql://h/x", "secret": "ab" * 32, "draws": False, "blobs": "s3://b"},
             "ok",
             "agree",
         ),
@@ -324,3 +324,10 @@ async def test_settings_are_held_against_one_another(
 ) -> None:
     finding = await one(changed(settings, **values), "settings")
     assert (finding.level, said in finding.message) == (level, True)
+
+
+async def test_a_process_that_does_not_draw_needs_no_device(settings: Settings) -> None:
+    taking = changed(settings, draws=False, database="postgresql://h/x", device="mps")
+    assert await CHECKS["device"](taking) == []
+    finding = await one(taking, "models")
+    assert (finding.level, "other processes" in finding.message) == ("ok", True)

@@ -41,22 +41,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service": {
         *GROUND, "accounts", "backends", "blobs", "catalogue", "jobs", "logs", "media", "metrics", "records", "roster",
         "store", "tracing",
-    },  # fmt: skip
+    },
     "runtime": {*GROUND, "memory", "catalogue", "backends", "engine", "metrics", "suite", "roster", "service"},
     "doctor": {
         *GROUND, "accounts", "backends", "blobs", "catalogue", "engine", "roster", "runtime", "secrets_file", "service",
         "store", "suite", "tracing",
-    },  # fmt: skip
+    },
     "api": {
         *GROUND, "accounts", "blobs", "catalogue", "jobs", "logs", "media", "memory", "metrics", "records", "roster",
         "runtime", "secrets_file", "service", "store", "tracing", "webhooks",
-    },  # fmt: skip
+    },
     "cli": {
         *GROUND, "accounts", "api", "blobs", "catalogue", "doctor", "jobs", "logs", "media", "records", "roster",
         "runtime", "service", "store",
-    },  # fmt: skip
+    },
     "__main__": {"cli"},
-}
+}  # fmt: skip
 # Doors: a part that only these modules may go through.
 DOORS = {
     "engine": {"limner.backends.local", "limner.doctor.machine", "limner.doctor.models", "limner.runtime"},

@@ -154,6 +154,19 @@ def test_stages_follow_one_another_after_the_wait(kept: Kept) -> None:
     assert {s.parent.span_id for n, s in found.items() if n != "job" and s.parent} == {job.span_id}  # type: ignore[union-attr]
 
 
+def test_stages_of_pictures_drawn_side_by_side_end_with_the_job(kept: Kept) -> None:
+    tracing = Tracing(kept)
+    tracing.stages(1000.0, {"queue": 1.0, "encode": 1.0, "denoise": 6.0, "decode": 1.0, "total": 5.0})
+    found = spans(tracing, kept)
+    times = {name: ((s.start_time or 0) / 1e9, (s.end_time or 0) / 1e9) for name, s in found.items()}
+    assert times == {
+        "engine.encode": (1001.0, 1001.5),
+        "engine.denoise": (1001.5, 1004.5),
+        "engine.decode": (1004.5, 1005.0),
+    }
+    assert dict(found["engine.denoise"].attributes or {}) == {"device_s": 6.0}
+
+
 def test_without_a_collector_nothing_happens_and_nothing_is_imported() -> None:
     code = """
 import sys

@@ -47,15 +47,13 @@ def _split(value: object) -> object:
 Texts: TypeAlias = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?", re.ASCII)
 PEPPER = re.compile(r"([0-9a-fA-F]{2}){32,}")
-SECRETS = frozenset({"key_pepper"})  # whose values no message repeats
+SECRETS = frozenset({"secret"})  # whose values no message repeats
 
 
 class Settings(BaseSettings):
     """All settings; each can stand in ``limner.toml`` under its name or in the environment as ``LIMNER_<NAME>``."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="LIMNER_", frozen=True, extra="forbid", hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_prefix="LIMNER_", frozen=True, extra="forbid", hide_input_in_errors=True)
 
     models: Texts = Field((), description="Models to serve; empty serves the embedded sketch.")
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
@@ -94,8 +92,10 @@ class Settings(BaseSettings):
     open: Literal["auto", "yes", "no"] = Field(
         "auto", description="Whether no API key is needed; auto: only on loopback while no key exists."
     )
-    key_pepper: str = Field(
-        "", repr=False, description="Secret (64 hex digits or more) under which API keys are hashed; empty: in data."
+    secret: str = Field(
+        "",
+        repr=False,
+        description="Secret (64 hex digits or more) for keys, links and webhooks, one for all servers; empty: in data.",
     )
     credits_per_device_s: float = Field(1.0, ge=0, description="Price of a second of device time, in credits.")
     webhooks: bool = Field(True, description="Whether jobs may name a URL that is told of their end.")
@@ -153,7 +153,7 @@ class Settings(BaseSettings):
             ip_network(network)
         return value
 
-    @field_validator("key_pepper")
+    @field_validator("secret")
     @classmethod
     def _is_a_pepper(cls, value: str) -> str:
         if value and not PEPPER.fullmatch(value):

@@ -105,6 +105,7 @@ class Job:
         self.outcome: Outcome | None = None
         self.cancel_requested = asyncio.Event()
         self.followers = 0
+        self.waiters = 0
         self._source = secrets.token_hex(4)
         self._history: list[JobEvent] = []
         self._changed = asyncio.Condition()
@@ -177,8 +178,7 @@ class Job:
 
     async def result(self) -> Outcome:
         """Wait for the pictures; raises the job's error."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.done)
+        await self._end()
         if self.error is not None:
             raise self.error
         assert self.outcome is not None, "a job finishes with its pictures"
@@ -187,10 +187,18 @@ class Job:
     async def wait(self, timeout_s: float) -> None:
         """Return when the job is done, or after ``timeout_s``."""
         try:
-            async with asyncio.timeout(timeout_s), self._changed:
-                await self._changed.wait_for(lambda: self.done)
+            async with asyncio.timeout(timeout_s):
+                await self._end()
         except TimeoutError:
             pass
+
+    async def _end(self) -> None:
+        self.waiters += 1
+        try:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self.done)
+        finally:
+            self.waiters -= 1
 
     def begin(self, started_at_s: float | None) -> None:
         """Work begins; the service alone calls this."""

@@ -152,7 +152,7 @@ def recipe_of(job: JobRow, image: ImageRow) -> dict[str, Any]:
         "job_id": job.id,
         "index": image.index,
         **recipe(job.request, image.seed, result.get("model_revision")),
-        "effective": {**job.request.get("effective", {}), "seed": image.seed, "n": 1},
+        "effective": {**job.request.get("effective", {}), "seed": image.seed, "seeds": [image.seed], "n": 1},
         "files_sha256": result.get("files_sha256", {}),
         "warnings": [*job.warnings, *result.get("warnings", ())],
         "timings_s": result.get("timings_s", {}),

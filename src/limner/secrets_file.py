@@ -1,10 +1,20 @@
-"""Secrets that the server makes for itself and keeps in files of its data directory."""
+"""Secrets that the server makes for itself and keeps in files of its data directory, or derives from the operator's."""
 
+import hashlib
+import hmac
 import os
 import secrets
 from pathlib import Path
 
 SECRET_BYTES = 32
+
+
+def secret_for(path: Path, shared: str) -> bytes:
+    """The secret that ``path`` is for: derived from the ``shared`` one (hex) that several servers were given, for which
+    no file is touched; without it the file's own, as `load_secret`."""
+    if not shared:
+        return load_secret(path)
+    return hmac.new(bytes.fromhex(shared), path.name.encode(), hashlib.sha256).digest()
 
 
 def load_secret(path: Path) -> bytes:

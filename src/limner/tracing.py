@@ -5,6 +5,7 @@ otherwise every method returns at once. Spans carry codes and figures, never pro
 """
 
 import logging
+import math
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -73,16 +74,20 @@ class Tracing:
             self._otel.took(name, start_s, seconds, attributes)
 
     def stages(self, start_s: float, timings_s: Mapping[str, float]) -> None:
-        """Spans for the engine's stages, one after the other from ``start_s`` on, as long as their device time.
+        """Spans for the engine's stages, one after the other from ``start_s`` on, with their ``device_s``.
 
-        Merged forwards interleave jobs, so a stage's real beginning means little; its length is what was measured.
+        They are as long as that, but shortened in proportion where pictures of one job were drawn side by side and the
+        sum is longer than the job. A stage's real beginning means little: merged forwards interleave jobs.
         """
-        begin_s = start_s + timings_s.get("queue", 0.0)
-        for stage in STAGES:
-            seconds = timings_s.get(stage, 0.0)
+        queue_s = timings_s.get("queue", 0.0)
+        device_s = {stage: timings_s.get(stage, 0.0) for stage in STAGES}
+        work_s, whole_s = sum(device_s.values()), timings_s.get("total", math.inf) - queue_s
+        scale = min(1.0, whole_s / work_s) if work_s > 0 else 1.0
+        begin_s = start_s + queue_s
+        for stage, seconds in device_s.items():
             if seconds > 0:
-                self.took(f"engine.{stage}", begin_s, seconds)
-            begin_s += seconds
+                self.took(f"engine.{stage}", begin_s, seconds * scale, device_s=seconds)
+            begin_s += seconds * scale
 
     def headers(self) -> dict[str, str]:
         """``traceparent`` of the current span, to send to an upstream or to keep with a job; empty without one."""

@@ -101,8 +101,11 @@ def test_the_pepper_is_made_once_for_the_owner_alone(tmp_path: Path) -> None:
 
 
 def test_the_setting_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LIMNER_KEY_PEPPER", "0f" * 32)
-    assert load_pepper(settings(tmp_path)) == bytes([15] * 32)
+    monkeypatch.setenv("LIMNER_SECRET", "0f" * 32)
+    pepper = load_pepper(settings(tmp_path))
+    assert pepper == load_pepper(settings(tmp_path / "another machine"))
+    monkeypatch.setenv("LIMNER_SECRET", "0e" * 32)
+    assert pepper != load_pepper(settings(tmp_path))
     assert not (tmp_path / "key-pepper").exists()
 
 
@@ -116,15 +119,15 @@ def test_a_damaged_pepper_stops_the_start(tmp_path: Path) -> None:
 def test_a_pepper_that_is_none_is_refused_and_not_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
-    monkeypatch.setenv("LIMNER_KEY_PEPPER", wrong)
-    with pytest.raises(InvalidRequest, match=r"key_pepper: .*openssl rand -hex 32") as caught:
+    monkeypatch.setenv("LIMNER_SECRET", wrong)
+    with pytest.raises(InvalidRequest, match=r"secret: .*openssl rand -hex 32") as caught:
         settings(tmp_path)
     assert wrong not in caught.value.message
     assert wrong not in str(caught.value.__cause__)
 
 
 def test_the_pepper_is_not_shown_with_the_settings(tmp_path: Path) -> None:
-    assert "0f0f" not in repr(settings(tmp_path, key_pepper="0f" * 32))
+    assert "0f0f" not in repr(settings(tmp_path, secret="0f" * 32))
 
 
 async def test_an_open_keyring_keeps_itself_up_to_date(

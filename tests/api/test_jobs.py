@@ -84,7 +84,8 @@ async def test_a_job_may_bring_its_pictures_itself(client: httpx2.AsyncClient) -
 async def test_any_operation_is_a_job(
     client: httpx2.AsyncClient, backend: FakeBackend, operation: str, done: str
 ) -> None:
-    pictures = {"image": data_url(png()), **({"mask": data_url(png((255, 255, 255)))} if operation == "inpaint" else {})}
+    mask = {"mask": data_url(png((255, 255, 255)))} if operation == "inpaint" else {}
+    pictures = {"image": data_url(png()), **mask}
     await finished(client, (await submit(client, operation=operation, **pictures))["id"])
     assert backend.requests[-1].operation == done
     assert len(backend.requests[-1].inputs) == 1

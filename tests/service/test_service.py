@@ -145,11 +145,37 @@ async def test_waiting_jobs_are_drawn_in_turn(settings: Settings) -> None:
 
 @pytest.mark.parametrize(("rule", "ends"), [("cancel", "cancelled"), ("detach", "finished"), (0.0, "finished")])
 async def test_what_a_leaving_client_does_to_its_job(settings: Settings, rule: str | float, ends: str) -> None:
-    async with opener(FakeBackend(delay_s=0.05))(settings.model_copy(update={"client_left": rule})) as service:
+    async with opener(FakeBackend(delay_s=0.3))(settings.model_copy(update={"client_left": rule})) as service:
         job = await service.submit(ask(params=STEPS))
         service.left(job)
-        await job.wait(10)
+        await asyncio.sleep(0.2)  # nobody may wait for it here, or it would not be alone
+        if ends == "finished":
+            await job.wait(10)
         assert job.status == ends
+
+
+async def test_one_of_two_who_wait_may_leave(settings: Settings) -> None:
+    """A client that gives up and asks again with its idempotency key waits for the same job twice for a moment."""
+    async with opener(FakeBackend(delay_s=0.1))(settings) as service:
+        job = await service.submit(ask(params=STEPS))
+        gone, stays = asyncio.create_task(job.result()), asyncio.create_task(job.result())
+        await asyncio.sleep(0.02)
+        gone.cancel()
+        service.left(job)
+        await asyncio.wait_for(stays, 10)
+        assert job.status == "finished"
+
+
+async def test_a_server_that_hangs_up_itself_cancels_nothing(settings: Settings) -> None:
+    """When a server leaves it cuts its clients off, which is no wish of theirs: their jobs go on elsewhere."""
+    async with opener(FakeBackend(delay_s=5))(settings) as service:
+        job = await service.submit(ask())
+        await asyncio.sleep(0.05)
+        service.stop_accepting()
+        service.left(job)
+        await asyncio.sleep(0.05)
+    async with opener(FakeBackend(delay_s=5), loading=True)(settings) as service:
+        assert (await service.store.get(job.id)).status == "queued"
 
 
 async def test_the_same_key_means_the_same_job(settings: Settings) -> None:
@@ -275,5 +301,3 @@ async def test_old_things_are_swept(settings: Settings) -> None:
         await service.sweep()
         with pytest.raises(NotFound):
             await service.store.get(job.id)
-
-

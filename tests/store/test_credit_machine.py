@@ -1,7 +1,7 @@
 """Whatever happens to jobs and keys: balances are what the ledger says, and nothing is held back for ended jobs."""
 
 from collections import Counter
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,9 +23,11 @@ amount = st.integers(0, 600)
 class CreditMachine(RuleBasedStateMachine):
     """Two keys that are metered and one that is not, and jobs that end in every way, some of them twice."""
 
-    def __init__(self, bench: Bench) -> None:
+    bench: ClassVar[Bench]
+
+    def __init__(self) -> None:
         super().__init__()
-        self.bench, self.store = bench, bench.store
+        self.store = self.bench.store
         self.balances: dict[str, int | None] = dict(OPENING)
         self.held: dict[str, tuple[str, int]] = {}  # of live jobs: the key and what is held back
         self.attempts: dict[str, int] = {}
@@ -120,8 +122,12 @@ class CreditMachine(RuleBasedStateMachine):
 def test_credits_are_neither_lost_nor_taken_twice(name: str, examples: int, request: pytest.FixtureRequest) -> None:
     url = "sqlite://" if name == "memory" else request.getfixturevalue(f"{name}_url")
     with bench(url) as opened:
+
+        class OnBench(CreditMachine):
+            bench = opened
+
         run_state_machine_as_test(
-            lambda: CreditMachine(opened),
+            OnBench,
             settings=settings(
                 max_examples=examples,
                 stateful_step_count=40,

@@ -24,3 +24,18 @@ async def test_a_blob_is_free_when_its_last_picture_is_deleted(store: Store) -> 
     assert await store.delete_image("img_job_1_0")
     with pytest.raises(NotFound, match="img_job_1_0"):
         await store.delete_image("img_job_1_0")
+
+
+async def test_pictures_are_listed_newest_first_and_page_by_page(store: Store) -> None:
+    for number, owner in enumerate(("key_a", "key_b", "key_a")):
+        job_id = f"job_{number}"
+        made = [new_image(job_id, i, owner=owner, created_at_s=1000.0 + number) for i in range(2)]
+        await run(store, new_job(job_id, owner=owner), completion(*made))
+    everybody = [picture.id for picture in await store.images(None, limit=10)]
+    assert everybody == [f"img_job_{number}_{index}" for number in (2, 1, 0) for index in (1, 0)]
+    first = await store.images("key_a", limit=3)
+    assert [picture.id for picture in first] == ["img_job_2_1", "img_job_2_0", "img_job_0_1"]
+    rest = await store.images("key_a", limit=3, before=first[-1].id)
+    assert [picture.id for picture in rest] == ["img_job_0_0"]
+    with pytest.raises(NotFound, match="img_9"):
+        await store.images(None, limit=3, before="img_9")

@@ -5,7 +5,7 @@ The machine plays random steps against the store and against a model that is pla
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -106,9 +106,11 @@ class Model:
 class JobMachine(RuleBasedStateMachine):
     """Steps of clients, workers and sweepers."""
 
-    def __init__(self, bench: Bench) -> None:
+    bench: ClassVar[Bench]
+
+    def __init__(self) -> None:
         super().__init__()
-        self.bench, self.store, self.model = bench, bench.store, Model()
+        self.store, self.model = self.bench.store, Model()
 
     @initialize()
     def begin(self) -> None:
@@ -243,8 +245,12 @@ class JobMachine(RuleBasedStateMachine):
 def test_nothing_is_lost_and_everything_ends_once(name: str, examples: int, request: pytest.FixtureRequest) -> None:
     url = "sqlite://" if name == "memory" else request.getfixturevalue(f"{name}_url")
     with bench(url) as opened:
+
+        class OnBench(JobMachine):
+            bench = opened
+
         run_state_machine_as_test(
-            lambda: JobMachine(opened),
+            OnBench,
             settings=settings(
                 max_examples=examples,
                 stateful_step_count=40,

@@ -122,7 +122,7 @@ async def test_closing_waits_for_what_was_submitted(tmp_path: Path) -> None:
         (ending._ABANDONED, "jobs_running"),
         (ending._LATE, "jobs_deadline (deadline_at_s<?)"),
         (reading._BEFORE, "jobs_claim (model=?)"),
-        (reading._DEPTHS[0], "COVERING INDEX jobs_claim"),
+        (reading._DEPTHS[0], "INDEX jobs_claim"),
         (reading._COSTS, "jobs_costs (model=?)"),
     ],
 )

@@ -103,7 +103,7 @@ class Clock:
 
 @dataclass
 class Drawer:
-    """A store's deliveries, with the store's promises: a claim leases, a retry counts, a settled one is gone."""
+    """A store's deliveries, with the store's promises: a claim leases and counts, a settled one is gone."""
 
     open: dict[str, Delivery] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
@@ -118,7 +118,7 @@ class Drawer:
     async def due_deliveries(self, now_s: float, *, lease_until_s: float, limit: int) -> tuple[Delivery, ...]:
         self._maybe_fail()
         due = [each for each in self.open.values() if each.next_at_s <= now_s][:limit]
-        self.put(*(replace(each, next_at_s=lease_until_s) for each in due))
+        self.put(*(replace(each, attempts=each.attempts + 1, next_at_s=lease_until_s) for each in due))
         return tuple(due)
 
     async def delivered(self, delivery_id: str, now_s: float) -> None:
@@ -128,8 +128,7 @@ class Drawer:
         self.settled.set()
 
     async def retry_delivery(self, delivery_id: str, next_at_s: float, error: str) -> None:
-        was = self.open[delivery_id]
-        self.put(replace(was, attempts=was.attempts + 1, next_at_s=next_at_s))
+        self.put(replace(self.open[delivery_id], next_at_s=next_at_s))
         self.retries.append((delivery_id, next_at_s, error))
         self.settled.set()
 

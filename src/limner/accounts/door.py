@@ -16,7 +16,7 @@ from limner.accounts.keyring import REFRESH_S, Demand, Keyring
 from limner.accounts.keys import NewKey
 from limner.config import Settings
 from limner.errors import InvalidRequest
-from limner.secrets_file import load_secret
+from limner.secrets_file import secret_for
 from limner.store import Store
 
 logger = logging.getLogger(__name__)
@@ -67,12 +67,10 @@ def load_pepper(settings: Settings) -> bytes:
 
     Raises InvalidRequest where that file is damaged.
     """
-    if settings.key_pepper:
-        return bytes.fromhex(settings.key_pepper)
     try:
-        return load_secret(settings.data / PEPPER_FILE)
+        return secret_for(settings.data / PEPPER_FILE, settings.secret)
     except ValueError as error:
-        raise InvalidRequest(str(error), param="key_pepper") from error
+        raise InvalidRequest(str(error), param="secret") from error
 
 
 @asynccontextmanager

@@ -58,9 +58,7 @@ class Keyring:
         kept = _NO_DIGEST if row is None else row.digest
         if not hmac.compare_digest(kept, digest_of(secret, self._pepper)) or row is None:
             if row is not None:
-                logger.info(
-                    "lim_%s_... was refused: mistyped, or made under another key_pepper than this one's", prefix
-                )
+                logger.info("lim_%s_... was refused: mistyped, or made under another secret than this one's", prefix)
             raise Unauthorized(f"the API key lim_{prefix}_... is not known here")
         if row.revoked_at_s is not None:
             raise Unauthorized(f"the API key lim_{prefix}_... has been revoked")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,7 +18,7 @@ from limner.accounts import Keyring, open_keyring, prepare
 from limner.api import files, health, job_docs, jobs, meta, openai_docs, openai_images, rerun, server_docs, usage
 from limner.api.documents import complete
 from limner.api.doorkeeper import Doorkeeper
-from limner.api.envelope import error_response
+from limner.api.envelope import Envelopes
 from limner.api.gateway import Gateway
 from limner.api.job_replies import job_body
 from limner.api.middleware import Exchange
@@ -29,7 +29,7 @@ from limner.errors import InvalidRequest, LimnerError, MethodNotAllowed, NotFoun
 from limner.media.addresses import parse_networks
 from limner.media.fetch import Fetcher
 from limner.media.guarded import Guard
-from limner.secrets_file import load_secret
+from limner.secrets_file import secret_for
 from limner.service import Service
 from limner.webhooks import Postman, Sender
 
@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 SWEEP_EVERY_S = 3600.0
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 DIALECTS = (openai_images.router, jobs.router, files.router, rerun.router, usage.router, meta.router, health.router)
+# Dialects whose clients want errors in another shape.
+ENVELOPES = Envelopes()
 
 
 class _Server(FastAPI):
@@ -55,7 +57,13 @@ def create_app(settings: Settings, open_service: OpenService) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_service(settings) as service, open_keyring(service.store, settings) as keyring:
+        async with AsyncExitStack() as opened:
+            try:
+                service = await opened.enter_async_context(open_service(settings))
+                keyring = await opened.enter_async_context(open_keyring(service.store, settings))
+            except LimnerError as error:
+                app.state.failure = error
+                raise
             app.state.door = await prepare(service.store, keyring, settings)
             gateway = app.state.gateway = _gateway(settings, service, keyring)
             postman = _postman(gateway)
@@ -74,8 +82,13 @@ def create_app(settings: Settings, open_service: OpenService) -> FastAPI:
     app.add_exception_handler(LimnerError, _render)
     app.add_exception_handler(HTTPException, _render)
     app.add_exception_handler(RequestValidationError, _render)
-    app.add_middleware(Doorkeeper, keyring_of=lambda: _started(app).keyring)
-    app.add_middleware(Exchange, max_body_bytes=settings.max_body_bytes, max_bodies_bytes=settings.max_bodies_bytes)
+    app.add_middleware(Doorkeeper, keyring_of=lambda: _started(app).keyring, envelopes=ENVELOPES)
+    app.add_middleware(
+        Exchange,
+        max_body_bytes=settings.max_body_bytes,
+        max_bodies_bytes=settings.max_bodies_bytes,
+        envelopes=ENVELOPES,
+    )
     app.add_middleware(
         Watch,
         metrics_of=lambda: gateway.service.metrics if (gateway := _gateway_or_none(app)) else None,
@@ -124,7 +137,7 @@ def _postman(gateway: Gateway) -> Postman:
         return await job_body(gateway, await gateway.service.find(job_id), links)
 
     guard = Guard(parse_networks(settings.webhook_allow), free_ports=True)
-    secret = load_secret(settings.data / "webhook-secret")
+    secret = secret_for(settings.data / "webhook-secret", settings.secret)
     metrics = gateway.service.metrics
     return Postman(gateway.service.store, Sender(guard), payload_of, secret=secret, observe=metrics.webhook)
 
@@ -142,8 +155,10 @@ async def _sweep(service: Service) -> None:
 
 async def _render(http: HttpRequest, error: Exception) -> Response:
     known = _as_limner_error(http, error)
-    headers = {"Allow": _methods_of(http)} if isinstance(known, MethodNotAllowed) else None
-    return error_response(known, headers)
+    headers = dict(getattr(http.state, "headers", {}))
+    if isinstance(known, MethodNotAllowed):
+        headers["Allow"] = _methods_of(http)
+    return ENVELOPES.response(http.url.path, known, headers)
 
 
 def _methods_of(http: HttpRequest) -> str:

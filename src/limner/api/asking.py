@@ -178,6 +178,7 @@ async def _translate(
     fields, body = asked.fields, asked.body
     model = gateway.service.roster.find(fields.model or "")
     params = model_params(fields, model.spec, from_form=body.from_form)
+    size, output = fields.parsed_size(), _output(fields)
     if body.images:
         gateway.pictures.check_count(len(body.images), model.spec.max_images, model.spec.id)
     inputs = await gateway.pictures.read_all(body.images)
@@ -188,9 +189,9 @@ async def _translate(
         inputs=inputs,
         mask=await _mask(gateway, body.mask, inputs),
         n=1 if fields.n is None else fields.n,
-        size=fields.parsed_size(),
+        size=size,
         seed=fields.seed,
-        output=_output(fields),
+        output=output,
         params=params,
         previews=previews,
         timeout_s=timeout_s,

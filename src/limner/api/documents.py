@@ -79,6 +79,11 @@ def array(items: Docs) -> Docs:
     return {"type": "array", "items": items}
 
 
+def some(items: Docs) -> Docs:
+    """A list that is not empty."""
+    return {**array(items), "minItems": 1}
+
+
 def nullable(schema: Docs) -> Docs:
     """The schema's values, or null."""
     return {"anyOf": [schema, {"type": "null"}]}
@@ -92,6 +97,13 @@ def page(items: Docs, more: Docs) -> Docs:
 def reply(description: str, schema: Docs, kind: str = "application/json") -> Docs:
     """One status' answer."""
     return {"description": description, "content": {kind: {"schema": schema}}}
+
+
+def events(description: str, *names: str) -> Docs:
+    """A stream of server-sent events of these names; the schema is one event's, its data a JSON object."""
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": {"type": "object"}}
+    event = obj({"event": {"enum": list(names)}, "data": data, "id": STRING}, optional=("id",))
+    return {"description": description, "content": {"text/event-stream": {"schema": event}}}
 
 
 def errors(*statuses: int) -> Docs:

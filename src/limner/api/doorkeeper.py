@@ -16,7 +16,7 @@ from starlette.types import Scope as HttpScope
 
 from limner.accounts import NOBODY, OPEN, Caller, Keyring, Scope
 from limner.accounts.keys import prefix_of
-from limner.api.envelope import error_response
+from limner.api.envelope import Envelopes
 from limner.errors import LimnerError, Unauthorized
 
 KEY_HEADERS = ("x-api-key", "x-goog-api-key")
@@ -48,8 +48,9 @@ class Doorkeeper:
     ``keyring_of`` gives the server's keyring and raises NotReady before the app has started.
     """
 
-    def __init__(self, app: ASGIApp, keyring_of: Callable[[], Keyring]) -> None:
+    def __init__(self, app: ASGIApp, keyring_of: Callable[[], Keyring], envelopes: Envelopes | None = None) -> None:
         self._app = app
+        self._envelopes = envelopes or Envelopes()
         self._keyring_of = keyring_of
 
     async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
@@ -61,7 +62,7 @@ class Doorkeeper:
             caller = await self._admit(scope)
         except LimnerError as error:
             headers = {"WWW-Authenticate": _challenge(scope["path"])} if isinstance(error, Unauthorized) else None
-            await error_response(error, headers)(scope, receive, send)
+            await self._envelopes.response(scope["path"], error, headers)(scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)

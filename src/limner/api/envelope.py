@@ -1,10 +1,12 @@
 """How an error looks on the wire of the OpenAI-shaped dialects.
 
-Owns one body that both kinds of client read: OpenAI's ``error`` object and FastAPI's ``detail``.
+Owns one body that both kinds of client read: OpenAI's ``error`` object and FastAPI's ``detail``; and which paths have
+an envelope of their own.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import orjson
 from starlette.responses import Response
@@ -31,3 +33,26 @@ def error_response(error: LimnerError, headers: Mapping[str, str] | None = None)
     return Response(
         orjson.dumps(error_body(error)), status_code=error.status, headers=headers, media_type="application/json"
     )
+
+
+Render: TypeAlias = Callable[[LimnerError, Mapping[str, str] | None], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A dialect's own way to say errors, on the paths that it ``owns``."""
+
+    owns: Callable[[str], bool]
+    render: Render
+
+
+class Envelopes:
+    """Errors as the dialect of a path says them; OpenAI's where none says otherwise."""
+
+    def __init__(self, own: Sequence[Envelope] = ()) -> None:
+        self._own = tuple(own)
+
+    def response(self, path: str, error: LimnerError, headers: Mapping[str, str] | None = None) -> Response:
+        """The error as the clients of ``path`` understand it."""
+        render = next((one.render for one in self._own if one.owns(path)), error_response)
+        return render(error, headers)

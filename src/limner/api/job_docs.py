@@ -10,6 +10,7 @@ from limner.api.documents import (
     Docs,
     array,
     errors,
+    events,
     nullable,
     obj,
     page,
@@ -33,8 +34,10 @@ _WEBHOOK: Final[Docs] = {
         _WEBHOOK_URL,
         obj({"url": _WEBHOOK_URL, "secret": nullable({"type": "string", "pattern": "^whsec_"})}, optional=("secret",)),
     ],
-    "description": "where to say that the job has ended; see docs/webhooks.md",
+    "description": "where to say that the job has ended; see docs/api.md",
 }
+
+EVENT_NAMES = ("queued", "progress", "preview", "finished", "failed", "cancelled")
 
 SCHEMAS: Final[Docs] = {
     "Job": obj(
@@ -63,12 +66,20 @@ SCHEMAS: Final[Docs] = {
     "Jobs": page(ref("Job"), {"has_more": BOOLEAN, "first_id": nullable(STRING), "last_id": nullable(STRING)}),
 }
 
-_FIELDS: Final = {"operation": _OPERATION, "webhook": nullable(_WEBHOOK), **JSON_PICTURES}
+_GENERATE: Final[Docs] = {"operation": {"const": Operation.GENERATE.value}, "webhook": nullable(_WEBHOOK)}
+_CHANGE: Final[Docs] = {
+    "operation": {"enum": [operation.value for operation in Operation if operation is not Operation.GENERATE]},
+    "webhook": nullable(_WEBHOOK),
+    **JSON_PICTURES,
+}
+_ASKED: Final[Docs] = {
+    "anyOf": [fields(_GENERATE, ["operation", "prompt"]), fields(_CHANGE, ["operation", "prompt", "image"])]
+}
 CREATE: Final[dict[str, Any]] = {
     "parameters": MANNERS[:2],
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": fields(_FIELDS, ["operation", "prompt"])}},
+        "content": {"application/json": {"schema": _ASKED}},
     },
     "responses": {
         "200": reply("What it would cost", ref("Estimate")),
@@ -100,7 +111,7 @@ EVENTS: Final[dict[str, Any]] = {
         {"name": "Last-Event-ID", "in": "header", "required": False, "schema": STRING, "description": "where to go on"},
     ],
     "responses": {
-        "200": reply("queued, progress, preview, and finished, failed or cancelled", STRING, "text/event-stream"),
+        "200": events("What happens to the job, up to its end", *EVENT_NAMES),
         **errors(404),
     },
 }

@@ -11,17 +11,16 @@ from starlette.responses import Response, StreamingResponse
 
 from limner.api import job_docs
 from limner.api.asking import Asked, Body, from_json, read_object, to_request
+from limner.api.calls import Wire, conduct, job_accepted, timeout_s_of, with_keep_alive
 from limner.api.doorkeeper import caller_of
 from limner.api.envelope import error_body
 from limner.api.gateway import Gateway, gateway_of
-from limner.api.job_replies import accepted_response, estimate_response, job_body
-from limner.api.manners import manners_of
+from limner.api.job_replies import job_body
 from limner.api.openai_fields import flatten
-from limner.api.openai_images import job_headers, with_keep_alive
 from limner.catalogue.values import shown
-from limner.core import Operation, Preview, Progress, Queued
+from limner.core import Operation, Preview, Progress, Queued, Request, Warning
 from limner.errors import ClientLeft, InvalidRequest, LimnerError, MissingParameter, TooLarge
-from limner.jobs import LAST_EVENT, Job, JobEvent, Outcome, Submission
+from limner.jobs import LAST_EVENT, Job, JobEvent, Outcome
 from limner.store.rows import JobFilter, JobStatus
 from limner.webhooks import parse_hook
 
@@ -35,28 +34,20 @@ FILTERS = ("status", "model", "operation", "created_after", "created_before", "a
 @router.post("/v1/jobs", openapi_extra=job_docs.CREATE, status_code=202)
 async def create(http: HttpRequest) -> Response:
     """Accept any operation as a job."""
-    gateway, manners, caller = gateway_of(http), manners_of(http), caller_of(http)
+    gateway = gateway_of(http)
     fields = flatten(await read_object(http, gateway.settings.max_body_bytes))
     given = fields.pop("webhook", None)
     hook = None if given is None else parse_hook(given, gateway.settings)
     asked = _asked(fields, gateway.settings.max_json_bytes)
-    timeout_s = gateway.settings.max_timeout_s if asked.fields.timeout is None else asked.fields.timeout
-    with gateway.service.seat(caller, detached=True) as seat:
+    timeout_s = timeout_s_of(http, asked.fields.timeout, detached=True)
+
+    async def read() -> tuple[Request, tuple[Warning, ...]]:
         previews = asked.fields.partial_images or 0
         request, warnings = await to_request(gateway, asked, previews=previews, timeout_s=timeout_s)
-        if manners.estimate:
-            return estimate_response(request, await gateway.service.estimate(request, caller))
-        job = await seat.submit(
-            request,
-            Submission(
-                idempotency_key=manners.idempotency_key,
-                hook=hook,
-                detached=True,
-                warnings=tuple(one for one in warnings if one.param != "partial_images"),
-                response_format=asked.fields.response_format or "url",
-            ),
-        )
-    return await accepted_response(http, gateway, job, job_headers(job, replayed=seat.replayed))
+        return request, tuple(one for one in warnings if one.param != "partial_images")  # events carry them
+
+    wire = Wire(reply=job_accepted, response_format=asked.fields.response_format or "url")
+    return await conduct(http, asked.fields.model or "", read, wire, detached=True, hook=hook)
 
 
 def _asked(fields: dict[str, Any], max_json_bytes: int) -> Asked:

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from limner.api.envelope import error_response
+from limner.api.envelope import Envelopes
 from limner.errors import (
     ClientLeft,
     DeadlineExceeded,
@@ -35,8 +35,17 @@ class Exchange:
     ``max_body_bytes`` (all bodies in work to ``max_bodies_bytes``) and turns what no handler caught into a 500 that
     names the id."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_bodies_bytes: int, stall_s: float = STALL_S) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int,
+        max_bodies_bytes: int,
+        stall_s: float = STALL_S,
+        envelopes: Envelopes | None = None,
+    ) -> None:
         self._app = app
+        self._envelopes = envelopes or Envelopes()
         self._max_body_bytes = max_body_bytes
         self._bodies = _Bodies(max_bodies_bytes)
         self._stall_s = stall_s
@@ -50,7 +59,7 @@ class Exchange:
         request_id = _request_id(headers)
         scope.setdefault("state", {})["request_id"] = request_id
         bind_request(request_id)
-        reply = _Reply(send, request_id, self._stall_s)
+        reply = _Reply(send, request_id, self._stall_s, self._envelopes)
         body = _Bounded(receive, self._max_body_bytes, self._bodies, self._stall_s)
         try:
             self._refuse_declared(headers)
@@ -89,8 +98,9 @@ class _Bodies:
 class _Reply:
     """A ``send`` that adds the request's id and gives up on a client that does not read."""
 
-    def __init__(self, send: Send, request_id: str, stall_s: float) -> None:
+    def __init__(self, send: Send, request_id: str, stall_s: float, envelopes: Envelopes) -> None:
         self._send = send
+        self._envelopes = envelopes
         self._request_id = request_id
         self._stall_s = stall_s
         self._started = False
@@ -110,7 +120,7 @@ class _Reply:
         if self._started:
             logger.warning("%s broke off: %s", self._request_id, error)
             return
-        await error_response(error)(scope, receive, self)
+        await self._envelopes.response(scope["path"], error)(scope, receive, self)
 
 
 class _Bounded:

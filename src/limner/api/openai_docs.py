@@ -2,7 +2,22 @@
 
 from typing import Any, Final
 
-from limner.api.documents import INTEGER, NUMBER, STRING, Docs, array, errors, header, nullable, obj, query, ref, reply
+from limner.api.documents import (
+    INTEGER,
+    NUMBER,
+    STRING,
+    Docs,
+    array,
+    errors,
+    events,
+    header,
+    nullable,
+    obj,
+    query,
+    ref,
+    reply,
+    some,
+)
 from limner.api.manners import IDEMPOTENCY_KEY, NO, YES
 from limner.api.openai_fields import ImageFields
 
@@ -12,15 +27,17 @@ _URL: Final[Docs] = {"type": "string", "format": "picture-url", "description": "
 _PICTURE: Final[Docs] = {
     "anyOf": [_URL, obj({"image_url": {"anyOf": [_URL, obj({"url": _URL}, more=True)]}}, more=True)]
 }
-_PICTURES: Final[Docs] = {"anyOf": [_PICTURE, array(_PICTURE)], "description": "one picture or a list of them"}
+_PICTURES: Final[Docs] = {"anyOf": [_PICTURE, some(_PICTURE)], "description": "one picture or a list of them"}
 _NOT_BLANK: Final[Docs] = {"type": "string", "minLength": 1}
+_PROMPT: Final[Docs] = {"type": "string", "pattern": r"\S"}
+_MODEL: Final[Docs] = nullable({"type": "string", "format": "model", "description": "as /v1/models names it"})
+_SIZE: Final[Docs] = nullable({"type": "string", "format": "size", "pattern": r"^(auto|\d{1,6}x\d{1,6})$"})
 _ONE_LORA: Final[Docs] = {
     "type": "object",
-    "properties": {"path": _NOT_BLANK, "name": STRING, "scale": NUMBER},
+    "properties": {"path": _NOT_BLANK, "local_path": _NOT_BLANK, "name": _NOT_BLANK, "scale": NUMBER},
     "additionalProperties": False,
-    "required": ["path"],
+    "anyOf": [{"required": [name]} for name in ("path", "local_path", "name")],
 }
-
 _LORA: Final[Docs] = {"anyOf": [_NOT_BLANK, _ONE_LORA, array(_ONE_LORA)], "description": "adapters to apply"}
 _MORE: Final[Docs] = {"type": "object", "description": "more parameters; the same as giving them at the top"}
 EXTENSIONS: Final[Docs] = {"lora": nullable(_LORA), "extra_body": nullable(_MORE)}
@@ -34,7 +51,11 @@ MANNERS: Final = [
         {"type": "string", "pattern": f"^{IDEMPOTENCY_KEY.pattern}$"},
         "the same key with the same request within 24 h gives the same job",
     ),
-    header("Prefer", STRING, "respond-async answers 202 with the job, wait=SECONDS after that long"),
+    header(
+        "Prefer",
+        {"type": "string", "format": "preference"},
+        "respond-async answers 202 with the job, wait=SECONDS after that long",
+    ),
 ]
 JOB_HEADERS: Final[Docs] = {
     "X-Limner-Job": {"schema": STRING, "description": "the job's id"},
@@ -96,12 +117,19 @@ SCHEMAS: Final[Docs] = {
 }
 
 
+EVENT_NAMES: Final = (
+    *(f"image_{what}.{kind}" for what in ("generation", "edit") for kind in ("partial_image", "completed")),
+    "error",
+)
+
+
 def fields(extra: Docs, required: list[str]) -> Docs:
     """The common fields of the wire, with ``extra``; what else is given are the model's own parameters."""
     schema = ImageFields.model_json_schema(ref_template="#/components/schemas/{model}")
+    own = {"prompt": _PROMPT, "model": _MODEL, "size": _SIZE, **EXTENSIONS}
     return {
         "type": "object",
-        "properties": {**schema["properties"], **EXTENSIONS, **extra},
+        "properties": {**schema["properties"], **own, **extra},
         "required": required,
         "additionalProperties": True,
     }
@@ -110,7 +138,7 @@ def fields(extra: Docs, required: list[str]) -> Docs:
 def pictures(body: Docs) -> Docs:
     """A POST that makes pictures: ``body`` is its requestBody."""
     made = reply("The pictures, or what they would cost", {"anyOf": [ref("Images"), ref("Estimate")]})
-    made["content"]["text/event-stream"] = {"schema": {"type": "string", "description": "partial and whole pictures"}}
+    made["content"] |= events("", *EVENT_NAMES)["content"]
     return {
         "parameters": MANNERS,
         "requestBody": body,
@@ -126,8 +154,19 @@ def _json(schema: Docs) -> Docs:
     return {"application/json": {"schema": schema}}
 
 
+def _as_form(schema: Docs) -> Docs:
+    """The same fields in a form, which has no null."""
+    given = {name: _not_null(field) for name, field in schema["properties"].items()}
+    return {**schema, "properties": given}
+
+
+def _not_null(field: Docs) -> Docs:
+    kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
+    return {**{key: value for key, value in field.items() if key != "anyOf"}, **kinds[0]} if len(kinds) == 1 else field
+
+
 _FORM: Final = {
-    "image": array(_FILE),
+    "image": some(_FILE),
     "mask": _FILE,
     "url": array(_URL),
     "extra_body": {"type": "string", "contentMediaType": "application/json"},
@@ -137,9 +176,11 @@ EDITS: Final[dict[str, Any]] = pictures(
     {
         "required": True,
         "content": {
-            "multipart/form-data": {"schema": fields(_FORM, ["prompt", "image"])},
+            "multipart/form-data": {"schema": _as_form(fields(_FORM, ["prompt", "image"]))},
             **_json(fields(JSON_PICTURES, ["prompt", "image"])),
         },
     }
 )
-RERUN: Final[dict[str, Any]] = pictures({"required": False, "content": _json(fields(JSON_PICTURES, []))})
+# The pictures are for what was made from some.
+_CHANGES: Final = {"anyOf": [fields({}, []), fields(JSON_PICTURES, [])]}
+RERUN: Final[dict[str, Any]] = pictures({"required": False, "content": _json(_CHANGES)})

@@ -17,6 +17,7 @@ from limner.errors import InvalidRequest, MissingParameter, TooLarge
 
 Quality = Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"]
 MAX_JSON_VALUES = 100_000
+_LORA_NAMES = ("path", "local_path", "name")  # the first that is given says where the adapter lies
 TAKEN_WITHOUT_EFFECT: Mapping[str, tuple[object, ...]] = {
     # field -> values that ask for nothing special and so need no warning
     "quality": ("auto",),
@@ -176,22 +177,31 @@ def _from_text(value: Any, param: ParamSpec | None) -> Any:
 def _loras(value: Any) -> tuple[Lora, ...]:
     """``{"path"|"name", "scale"}``, its JSON text, or a list of them."""
     if isinstance(value, str):
-        try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            value = {"path": value}
+        value = _from_json(value)
     return tuple(_lora(item) for item in (value if isinstance(value, list) else [value]))
 
 
+def _from_json(text: str) -> Any:
+    """The object or list that ``text`` is; any other text is a path."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = text
+    return value if isinstance(value, dict | list) else {"path": text}
+
+
 def _lora(item: Any) -> Lora:
-    allowed = "an object with 'path' (or 'name') and optionally 'scale'"
-    if not isinstance(item, dict) or not set(item) <= {"name", "path", "local_path", "scale"}:
-        raise InvalidRequest(f"Invalid value for 'lora': {shown(item)}; allowed: {allowed}", param="lora")
-    path = item.get("path") or item.get("local_path") or item.get("name")
+    allowed = f"an object with one of {', '.join(_LORA_NAMES)} and optionally 'scale'"
+    refused = InvalidRequest(f"Invalid value for 'lora': {shown(item)}; allowed: {allowed}", param="lora")
+    if not isinstance(item, dict) or not set(item) <= {*_LORA_NAMES, "scale"}:
+        raise refused
+    names = [item[key] for key in _LORA_NAMES if key in item]
     scale = item.get("scale", 1.0)
-    if not isinstance(path, str) or isinstance(scale, bool) or not isinstance(scale, int | float):
-        raise InvalidRequest(f"Invalid value for 'lora': {shown(item)}; allowed: {allowed}", param="lora")
-    return Lora(path, float(scale), item.get("name") if isinstance(item.get("name"), str) else None)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise refused
+    if isinstance(scale, bool) or not isinstance(scale, int | float):
+        raise refused
+    return Lora(names[0], float(scale), item.get("name"))
 
 
 def _explain(error: ValidationError) -> InvalidRequest:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import Message, Receive, Scope, Send
 
 from limner import logs
 from limner.accounts import Door
@@ -28,6 +29,23 @@ Announce = Callable[[int, Door], None]
 BACKLOG = 2048
 # A host may stand for addresses that this machine lacks, as localhost does where there is no IPv6.
 NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+
+class _Terse:
+    """The app, saying of a start that failed for a known reason only that it did: the reason is told once, without the
+    traceback that Starlette makes of it."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry."""
+
+        async def tersely(message: Message) -> None:
+            known = message["type"] == "lifespan.startup.failed" and hasattr(self._app.state, "failure")
+            await send({**message, "message": ""} if known else message)
+
+        await self._app(scope, receive, tersely if scope["type"] == "lifespan" else send)
 
 
 class _Server(uvicorn.Server):
@@ -73,7 +91,8 @@ def serve(settings: Settings, announce: Announce) -> int:
 
     ``announce`` is told the port, and whether API keys are needed, once the server listens; models may still be loading
     then. Raises InvalidRequest for a data directory that cannot be written or a model that does not exist, NotReady for
-    an address that cannot be listened on, or when not one model could be loaded.
+    an address that cannot be listened on, a database or picture store that cannot be opened, or when not one model
+    could be loaded.
     """
     logs.configure(settings)
     limit_arenas()
@@ -83,7 +102,7 @@ def serve(settings: Settings, announce: Announce) -> int:
         specs = find_models(settings)
         app = create_app(settings, lambda chosen: open_service(chosen, specs))
         config = uvicorn.Config(
-            app,
+            _Terse(app),
             log_config=None,
             log_level=settings.log_level,
             access_log=settings.log_level == "debug",
@@ -93,8 +112,10 @@ def serve(settings: Settings, announce: Announce) -> int:
         server = _Server(config, app, announce)
         try:
             server.run(sockets)
-        except SystemExit:  # uvicorn leaves so when the app does not start, and has logged why
-            return 3
+        except SystemExit:  # uvicorn leaves so when the app does not start
+            if isinstance(failure := getattr(app.state, "failure", None), LimnerError):
+                raise failure from None
+            return 3  # and has logged why
     if server.failure is not None:
         raise NotReady(f"no model could be loaded: {server.failure.message}")
     return 0

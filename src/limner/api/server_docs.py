@@ -22,6 +22,7 @@ from limner.api.documents import (
 _FILE_TYPES = ("image/png", "image/jpeg", "image/webp")
 _OBJECT: Final[Docs] = {"type": "object", "additionalProperties": True}
 _STATE: Final[Docs] = {"enum": ["ready", "loading", "failed"]}
+_MOMENT: Final[Docs] = {"type": "string", "format": "moment"}
 _SUMS: Final[Docs] = {"jobs": INTEGER, "images": INTEGER, "device_s": NUMBER, "credits": NUMBER}
 
 SCHEMAS: Final[Docs] = {
@@ -106,8 +107,8 @@ RECIPE: Final[dict[str, Any]] = {
 DELETE: Final[dict[str, Any]] = {"responses": {"204": {"description": "It is gone"}, **errors(404)}}
 USAGE: Final[dict[str, Any]] = {
     "parameters": [
-        query("since", STRING, "unix seconds or ISO 8601; 30 days ago by default"),
-        query("until", STRING, "unix seconds or ISO 8601; now by default"),
+        query("since", _MOMENT, "unix seconds or ISO 8601; 30 days ago by default"),
+        query("until", _MOMENT, "unix seconds or ISO 8601; now by default"),
         query("key", STRING, "a key's id, prefix or name; for the scope admin"),
     ],
     "responses": {"200": reply("Sums per key and model", ref("Usage")), **errors(400)},

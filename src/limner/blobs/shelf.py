@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from obstore.exceptions import BaseError
 
@@ -16,50 +16,83 @@ from limner.blobs.location import Place, reason_of
 from limner.errors import NotFound, NotReady
 
 if TYPE_CHECKING:
-    from obstore import BytesStream, ObjectMeta
+    from obstore import ObjectMeta
 
 logger = logging.getLogger(__name__)
 BATCH = 500  # objects in one list or delete
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 2 * 1024 * 1024
 RETRY_AFTER_S = 5
+
+
+Operation: TypeAlias = Literal["put", "get", "delete"]
+_UNDONE: Mapping[Operation, str] = {"put": "written", "get": "read", "delete": "removed"}
+
+
+class Watcher(Protocol):
+    """Who hears what is moved and what fails; see `limner.metrics.Metrics`."""
+
+    def blob_moved(self, operation: Literal["put", "get"], size_bytes: int) -> None:
+        """So many bytes were put or got."""
+        ...
+
+    def blob_failed(self, operation: Operation) -> None:
+        """The store failed; a file that is not there is no failure."""
+        ...
+
+
+class Nobody:
+    """Nobody listens."""
+
+    def blob_moved(self, operation: Literal["put", "get"], size_bytes: int) -> None:
+        """Heard by none."""
+
+    def blob_failed(self, operation: Operation) -> None:
+        """Heard by none."""
 
 
 class Shelf:
     """Every method raises NotReady when the store fails, with the store's reason in the log and as its cause."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, place: Place, watcher: Watcher) -> None:
+        self._place, self._watcher = place, watcher
         self._store = place.store
 
     async def put(self, path: str, data: bytes, attributes: Mapping[str, str]) -> None:
         """Store ``data``, whole or not at all; a directory keeps no ``attributes``."""
         directory = self._place.directory
-        with self._telling("written"):
+        with self._telling("put"):
             if directory is not None:
                 await asyncio.to_thread(write_durably, directory / path, data)
             else:
                 await self._store.put_async(path, data, attributes=dict(attributes), use_multipart=False)
+        self._watcher.blob_moved("put", len(data))
 
     async def get(self, path: str) -> bytes:
         """The whole content; raises NotFound."""
         with self._reading(path):
-            return bytes(await (await self._store.get_async(path)).bytes_async())
+            data = bytes(await (await self._store.get_async(path)).bytes_async())
+        self._watcher.blob_moved("get", len(data))
+        return data
 
     async def get_range(self, path: str, start: int, end: int) -> bytes:
         """Bytes ``start`` up to but not with ``end``, both within the content; raises NotFound."""
         with self._reading(path):
-            return bytes(await self._store.get_range_async(path, start=start, end=end))
+            data = bytes(await self._store.get_range_async(path, start=start, end=end))
+        self._watcher.blob_moved("get", len(data))
+        return data
 
     async def stream(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
         """As `get_range`, in chunks; what is missing raises NotFound here, before the first one."""
-        with self._reading(path):
-            result = await self._store.get_async(path, options={"range": (start, end)})
-        return self._chunks(path, result.stream(min_chunk_size=CHUNK_BYTES))
+        # obstore's own stream of a directory's file comes in pieces of 8 KiB: 2 MB take 12 ms so, and 1 ms this way.
+        first = await self.get_range(path, start, min(start + CHUNK_BYTES, end))
+        return self._chunks(path, first, start + len(first), end)
 
-    async def _chunks(self, path: str, parts: "BytesStream") -> AsyncIterator[bytes]:
-        with self._reading(path):
-            async for part in parts:
-                yield bytes(part)
+    async def _chunks(self, path: str, first: bytes, position: int, end: int) -> AsyncIterator[bytes]:
+        yield first
+        while position < end:
+            chunk = await self.get_range(path, position, min(position + CHUNK_BYTES, end))
+            position += len(chunk)
+            yield chunk
 
     async def size(self, path: str) -> int:
         """The content's length in bytes; raises NotFound."""
@@ -72,7 +105,7 @@ class Shelf:
             await self._delete(list(paths[start : start + BATCH]))
 
     async def _delete(self, paths: list[str]) -> None:
-        with self._telling("read"):
+        with self._telling("delete"):
             try:
                 await self._store.delete_async(paths)
             except FileNotFoundError:  # a directory's store stops at the first that is already gone
@@ -82,30 +115,31 @@ class Shelf:
 
     async def directories(self, within: str) -> list[str]:
         """The directories right under ``within`` ("" being the top), as whole paths, sorted."""
-        with self._telling("read"):
+        with self._telling("get"):
             return sorted((await self._store.list_with_delimiter_async(within or None))["common_prefixes"])
 
     async def files(self, within: str) -> list["ObjectMeta"]:
         """All files under ``within``, at any depth."""
-        with self._telling("read"):
+        with self._telling("get"):
             return [meta async for chunk in self._store.list(within, chunk_size=BATCH) for meta in chunk]
 
     @contextlib.contextmanager
     def _reading(self, path: str) -> Iterator[None]:
-        with self._telling("read"):
+        with self._telling("get"):
             try:
                 yield
             except FileNotFoundError as error:
                 raise no_such(path) from error
 
     @contextlib.contextmanager
-    def _telling(self, undone: str) -> Iterator[None]:
+    def _telling(self, operation: Operation) -> Iterator[None]:
         try:
             yield
         except (OSError, BaseError) as error:
+            self._watcher.blob_failed(operation)
             logger.error("the picture store %s failed: %s", self._place.title, reason_of(error))
             raise NotReady(
-                f"the picture store cannot be {undone} now; the server's log has the reason",
+                f"the picture store cannot be {_UNDONE[operation]} now; the server's log has the reason",
                 retry_after_s=RETRY_AFTER_S,
             ) from error
 

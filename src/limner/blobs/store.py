@@ -17,9 +17,9 @@ from pathlib import Path
 from limner.blobs.durable import DRAFT_SUFFIX
 from limner.blobs.links import LinkSigner
 from limner.blobs.location import open_place, reason_of
-from limner.blobs.shelf import BATCH, Shelf, no_such
+from limner.blobs.shelf import BATCH, Nobody, Shelf, Watcher, no_such
 from limner.errors import NotFound, NotReady
-from limner.secrets_file import SECRET_BYTES, load_secret
+from limner.secrets_file import SECRET_BYTES, secret_for
 
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp", "application/json": "json"}
 _MEDIA_TYPES = {extension: media_type for media_type, extension in EXTENSIONS.items()}
@@ -35,18 +35,28 @@ class Blobs:
     """Files and the links that open them.
 
     They lie in ``data/files``, or in ``location``: an object store's URL, a directory, or ``memory://``, which ends
-    with the process. The links' secret is ``data/link-secret`` (for ``memory://`` it is made up). Both are created on
-    first use. ``clock`` gives unix seconds. In a directory, what was put survives a power loss once `put` has returned.
+    with the process. The links' secret is ``data/link-secret``, or derived from
+    ``shared_secret`` (hex); for ``memory://`` it is made up. Both are created on
+    first use. ``clock`` gives unix seconds, ``watcher`` hears of bytes moved and of failures. In a directory, what was
+    put survives a power loss once `put` has returned.
 
     Raises InvalidRequest for a wrong ``location``. Every method raises NotReady when the store fails or cannot be
     reached; the log has the store's reason.
     """
 
-    def __init__(self, data: Path, *, location: str = "", clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        location: str = "",
+        shared_secret: str = "",
+        clock: Callable[[], float] = time.time,
+        watcher: Watcher = Nobody(),  # noqa: B008 - it keeps nothing
+    ) -> None:
         place = open_place(location, data / "files")
-        secret = secrets.token_bytes(SECRET_BYTES) if place.forgets else load_secret(data / "link-secret")
+        secret = secrets.token_bytes(SECRET_BYTES) if place.forgets else secret_for(data / "link-secret", shared_secret)
         self.title = place.title
-        self._shelf = Shelf(place)
+        self._shelf = Shelf(place, watcher)
         self._signer = LinkSigner(secret, clock=clock)
         self._clock = clock
 

@@ -54,10 +54,10 @@ def _shared(settings: Settings) -> Iterator[Finding]:
     """What several machines must have in common."""
     if not settings.database_url.startswith("postgresql:"):
         return
-    if not settings.key_pepper:
+    if not settings.secret:
         yield warning(
             f"API keys are hashed under {settings.data / 'key-pepper'}, which another machine has not",
-            "with several machines, set the same key_pepper on all (openssl rand -hex 32)",
+            "with several machines, set the same secret on all (openssl rand -hex 32)",
         )
     if "://" not in settings.blobs and not settings.draws:
         yield warning(

@@ -5,6 +5,6 @@ publisher puts pictures away, and a watch follows the jobs that other processes 
 """
 
 from limner.service.service import Estimate, Seat, Service
-from limner.service.tools import MEMORY, Tools, database_url, open_tools
+from limner.service.tools import MEMORY, Tools, open_tools
 
-__all__ = ["MEMORY", "Estimate", "Seat", "Service", "Tools", "database_url", "open_tools"]
+__all__ = ["MEMORY", "Estimate", "Seat", "Service", "Tools", "open_tools"]

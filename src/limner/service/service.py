@@ -34,6 +34,7 @@ from limner.store import JobFilter, JobRow, NewJob
 
 logger = logging.getLogger(__name__)
 IDLE_S = 2.0
+LEAVING_S = 0.05  # until a client that has left is no longer counted among those who wait
 INTERACTIVE = 1  # added to the priority of a job that somebody waits for
 PRIORITY_STEP = 2  # a key's own priority outweighs that
 LEARN_FROM_JOBS = 20  # of each model, at start
@@ -278,11 +279,19 @@ class Service:
                 await self._live.conclude(job, row)
 
     def left(self, job: Job) -> None:
-        """The client that waited for ``job`` has gone: go by the setting ``client_left``."""
+        """A client that waited for ``job`` has gone: go by the setting ``client_left``, unless another one waits here.
+
+        A server on its way out cuts clients off itself; what they waited for is then drawn by the next one.
+        """
         rule = self._settings.client_left
-        if job.done or rule == "detach" or (isinstance(rule, float) and job.progress >= rule):
+        if job.done or self.closing or rule == "detach" or (isinstance(rule, float) and job.progress >= rule):
             return
-        self._run_errand(self.cancel(job))
+        self._run_errand(self._cancel_if_alone(job))
+
+    async def _cancel_if_alone(self, job: Job) -> None:
+        await asyncio.sleep(LEAVING_S)
+        if not job.waiters and not job.followers:
+            await self.cancel(job)
 
     async def data_of(self, picture: StoredPicture) -> bytes:
         """A finished picture's file; raises NotFound once its time is over."""

@@ -32,27 +32,22 @@ class Tools:
     on_idle: Callable[[], object] = lambda: None
 
 
-def database_url(settings: Settings) -> str:
-    """The database of the settings; by default a file in the data directory."""
-    return settings.database or f"sqlite:///{settings.data / 'limner.db'}"
-
-
 @asynccontextmanager
 async def open_tools(settings: Settings, on_idle: Callable[[], object] = lambda: None) -> AsyncIterator[Tools]:
     """Open them, migrating the database where needed; closed on leaving.
 
     Raises InvalidRequest naming the setting at fault, NotReady for a database that does not answer.
     """
-    url = database_url(settings)
+    url = settings.database_url
     if url != MEMORY:
         settings.data.mkdir(parents=True, exist_ok=True)
-    blobs = Blobs(settings.data, location=settings.blobs)
+    metrics = Metrics()
+    blobs = Blobs(settings.data, location=settings.blobs, shared_secret=settings.secret, watcher=metrics)
     media = MediaThreads(DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels))
     tracing = open_tracing(settings)
     workers = None if url == MEMORY else settings.data / "workers"
     try:
         async with open_store(url) as store:
-            metrics = Metrics()
             metrics.watch_queue(store.depth)
             yield Tools(store, blobs, media, metrics, tracing, workers, on_idle)
     finally:

@@ -213,6 +213,7 @@ class Worker:
         claim.job.begin(claim.row.started_at_s)
         waited_s = (claim.row.started_at_s or claim.row.created_at_s) - claim.row.created_at_s
         self.tools.metrics.job_started(claim.row.model, waited_s)
+        self.tools.tracing.took("queue", claim.row.created_at_s, waited_s, model=claim.row.model)
         try:
             await self._attempt(claim)
         except asyncio.CancelledError:

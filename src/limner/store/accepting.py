@@ -65,8 +65,8 @@ _MOVE_OWNER = update(owners).where(owners.c.owner == _OWNER)
 
 
 def _queue() -> Select[*tuple[Any, ...]]:
-    """How many jobs are alive (counted up to the limit), where the queue is in virtual time, where the owner ended."""
-    alive = select(literal(1)).where(LIVE).limit(bindparam("b_limit")).subquery()
+    """Whether the queue is full, where it is in virtual time, where the owner's last job ends in it."""
+    last_allowed = select(literal(1)).where(LIVE).limit(1).offset(bindparam("b_others")).scalar_subquery()
     virtual = func.coalesce(
         select(func.min(jobs.c.rank)).where(QUEUED).scalar_subquery(),
         select(func.max(jobs.c.rank)).where(RUNNING).scalar_subquery(),
@@ -74,11 +74,7 @@ def _queue() -> Select[*tuple[Any, ...]]:
         0.0,
     )
     tag = select(owners.c.finish_tag).where(owners.c.owner == _OWNER).scalar_subquery()
-    return select(
-        select(func.count()).select_from(alive).scalar_subquery().label("alive"),
-        virtual.label("virtual"),
-        tag.label("tag"),
-    )
+    return select(last_allowed.label("full"), virtual.label("virtual"), tag.label("tag"))
 
 
 _QUEUE = _queue()
@@ -92,8 +88,8 @@ def enqueue(
     if replay := find_replay(connection, job.owner, job.idempotency_key, job.fingerprint, job.created_at_s):
         return Accepted(replay, replayed=True)
     _check_quota(connection, job)
-    queue = connection.execute(_QUEUE, {"b_owner": job.owner, "b_limit": queue_limit}).one()
-    if queue.alive >= queue_limit:
+    queue = connection.execute(_QUEUE, {"b_owner": job.owner, "b_others": max(queue_limit - 1, 0)}).one()
+    if queue.full or queue_limit < 1:
         raise Overloaded(f"the queue is full: {queue_limit} jobs are queued or running", retry_after_s=RETRY_AFTER_S)
     row = _row(job, worker, _reserve(connection, job))
     _insert(connection, job, row, queue, lease_until_s)

@@ -84,8 +84,10 @@ class Postman:
             while True:
                 self._stirred.clear()
                 if not await self._start_due(tasks):
+                    # Not wait_for: up to Python 3.11 it loses a cancellation that comes together with the event.
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._stirred.wait(), POLL_S)
+                        async with asyncio.timeout(POLL_S):
+                            await self._stirred.wait()
 
     async def _start_due(self, tasks: asyncio.TaskGroup) -> bool:
         """Claim what there is room for; whether there may be more."""

@@ -1,0 +1,168 @@
+"""One image call of any dialect, from its checked fields to its reply: what all of them do in the same way.
+
+Owns the order of things: a seat before pictures are read, estimate, acceptance, 202 where it was asked for, waiting,
+and what becomes of a job whose client leaves. A dialect says how its wire becomes a Request and an outcome its reply.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response, StreamingResponse
+
+from limner.api.doorkeeper import caller_of
+from limner.api.gateway import Gateway, gateway_of
+from limner.api.job_replies import accepted_response, estimate_response
+from limner.api.leaving import Presence, tell_when_left
+from limner.api.manners import Manners, manners_of
+from limner.api.replies import Links
+from limner.core import Request, Warning
+from limner.errors import ClientLeft, InvalidRequest
+from limner.jobs import Job, JobEvent, Outcome, ResponseFormat, Submission
+from limner.store.rows import Hook
+
+KEEP_ALIVE_S = 10.0
+T = TypeVar("T")
+Read: TypeAlias = Callable[[], Coroutine[Any, Any, tuple[Request, tuple[Warning, ...]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An accepted job and the exchange that brought it. ``headers`` are those that every reply about it carries."""
+
+    http: HttpRequest
+    gateway: Gateway
+    job: Job
+    headers: dict[str, str]
+
+    @property
+    def links(self) -> Links:
+        """Makes links to its pictures."""
+        return self.gateway.links(self.http)
+
+    async def outcome(self) -> Outcome:
+        """Wait for the pictures; raises the job's error."""
+        return await self.job.result()
+
+    def events(self) -> AsyncIterator[JobEvent | None]:
+        """What happens to the job, and None whenever nothing has happened for KEEP_ALIVE_S."""
+        return with_keep_alive(self.job.events())
+
+
+Reply: TypeAlias = Callable[[Call], Coroutine[Any, Any, Response]]
+Stream: TypeAlias = Callable[[Call], AsyncIterator[bytes]]
+
+
+async def job_accepted(call: Call) -> Response:
+    """202 with the job object."""
+    return await accepted_response(call.http, call.gateway, call.job, call.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How a dialect answers: ``reply`` waits for the outcome and renders it; ``stream``, where the client asked for
+    server-sent events, renders them (errors too) instead; ``accepted`` is the 202 of a job that nobody waits for."""
+
+    reply: Reply
+    stream: Stream | None = None
+    accepted: Reply = job_accepted
+    response_format: ResponseFormat = "b64_json"
+
+
+async def conduct(
+    http: HttpRequest, model: str, read: Read, wire: Wire, *, detached: bool = False, hook: Hook | None = None
+) -> Response:
+    """Answer one image call; the body must have been read.
+
+    ``model`` is the name that was asked for ("": the default): one that is unknown or not ready is refused before
+    pictures are read. ``read`` makes the Request; ``detached`` answers with the job, as ``Prefer: respond-async`` does.
+    """
+    gateway, manners, caller = gateway_of(http), manners_of(http), caller_of(http)
+    detached = detached or manners.respond_async
+    if detached and wire.stream is not None:
+        raise InvalidRequest("a stream cannot be answered asynchronously: drop 'stream' or 'Prefer'", param="stream")
+    found = gateway.service.roster.find(model)
+    if not detached:
+        found.require_ready()
+    async with Presence(http) as client:
+        with gateway.service.seat(caller, detached=detached) as seat:
+            request, warnings = await client.unless_left(read())
+            if manners.estimate:
+                return estimate_response(request, await gateway.service.estimate(request, caller))
+            submission = Submission(manners.idempotency_key, hook, detached, warnings, wire.response_format)
+            job = await seat.submit(request, submission)
+        call = Call(http, gateway, job, job_headers(job, replayed=seat.replayed))
+        http.state.headers = call.headers  # an error that leaves here is rendered with them
+        if detached and not await _ended(job, manners):
+            return await wire.accepted(call)
+        if wire.stream is not None:
+            kept = {**call.headers, "Cache-Control": "no-cache"}
+            return StreamingResponse(_streamed(call, wire.stream), media_type="text/event-stream", headers=kept)
+        return await _answered(call, wire.reply, client)
+
+
+def timeout_s_of(http: HttpRequest, asked_s: float | None, *, detached: bool = False) -> float:
+    """The job's deadline in seconds: what was asked for; otherwise the default, or all that is allowed where nobody
+    waits."""
+    settings = gateway_of(http).settings
+    if asked_s is not None:
+        return asked_s
+    unhurried = detached or manners_of(http).respond_async
+    return settings.max_timeout_s if unhurried else settings.default_timeout_s
+
+
+def job_headers(job: Job, *, replayed: bool) -> dict[str, str]:
+    """What every reply about a job carries."""
+    return {"X-Limner-Job": job.id, **({"Idempotent-Replayed": "true"} if replayed else {})}
+
+
+async def _ended(job: Job, manners: Manners) -> bool:
+    if manners.wait_s:
+        await job.wait(manners.wait_s)
+    return job.done and manners.respond_async
+
+
+async def _answered(call: Call, reply: Reply, client: Presence) -> Response:
+    try:
+        return await client.unless_left(reply(call))
+    except ClientLeft:
+        call.gateway.service.left(call.job)
+        raise
+
+
+async def _streamed(call: Call, stream: Stream) -> AsyncIterator[bytes]:
+    service = call.gateway.service
+    watcher = asyncio.create_task(tell_when_left(call.http, service, call.job))
+    try:
+        async for chunk in stream(call):
+            yield chunk
+    finally:
+        watcher.cancel()
+        service.left(call.job)
+
+
+async def with_keep_alive(events: AsyncIterator[T]) -> AsyncIterator[T | None]:
+    """The events, and None whenever nothing has happened for KEEP_ALIVE_S."""
+    pending: asyncio.Task[T] | None = None
+    try:
+        while True:
+            pending = pending or asyncio.create_task(_next(events))
+            done, _ = await asyncio.wait({pending}, timeout=KEEP_ALIVE_S)
+            if not done:
+                yield None
+                continue
+            try:
+                event = pending.result()
+            except StopAsyncIteration:
+                return
+            pending = None
+            yield event
+    finally:
+        if pending is not None:
+            pending.cancel()
+
+
+async def _next(events: AsyncIterator[T]) -> T:
+    return await anext(events)
