@@ -10,7 +10,7 @@ from chaos.servers import Server
 
 MAX_CRASHES = 10  # these processes live for seconds: with the default of 3 many jobs would be given up
 COMMON = {
-    "lease_s": "5",
+    "lease_s": "10",
     "max_crashes": str(MAX_CRASHES),
     "default_timeout_s": "900",
     "drain_s": "1",

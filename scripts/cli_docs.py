@@ -36,6 +36,14 @@ $ KEY=$(limner keys create alice --rate 30 --credits 100)
 $ limner usage --since 2026-11-01
 ```
 
+`jobs` asks the server, of which a key sees its own; without `--server`, or with `--data` or `--config`, it looks into
+the database.
+
+```console
+$ limner jobs list --status running --status queued
+$ limner jobs show job_5c0e... --wait --server http://127.0.0.1:8000
+```
+
 With `-o out.png -n 3` the files are `out_0.png`, `out_1.png` and `out_2.png`, in the order of their seeds. Files that
 exist are replaced. The format is that of the name's ending (`.png`, `.jpg`, `.jpeg`, `.webp`) unless `--format` says
 otherwise.

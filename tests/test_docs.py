@@ -28,7 +28,7 @@ def test_every_error_code_is_documented_with_its_status() -> None:
 
 def test_every_route_is_documented() -> None:
     paths = {route.path for router in DIALECTS for route in router.routes}  # type: ignore[attr-defined]
-    shown = {path.replace("{model_id:path}", "{id}").replace("{key:path}", "{key}") for path in paths}
+    shown = {path.replace("{model_id:path}", "{id}").replace("{job_id}", "{id}") for path in paths}
     assert [path for path in shown if f"{path}`" not in API] == []
 
 

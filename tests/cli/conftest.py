@@ -87,6 +87,7 @@ class Scripted:
     body: bytes = b"{}"
     kind: str = "application/json"
     asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
 
     def answer(self, status: int, body: dict[str, Any]) -> None:
         self.status, self.body = status, json.dumps(body).encode()
@@ -102,6 +103,10 @@ def scripted() -> Iterator[Scripted]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            self.do_POST()
+
+        def do_DELETE(self) -> None:
+            script.deleted.append(self.path)
             self.do_POST()
 
         def do_POST(self) -> None:

@@ -52,6 +52,15 @@ async def test_memory_is_each_stores_own(url: str) -> None:
         assert await two.depth() == {}
 
 
+async def test_several_databases_may_be_opened_at_once(tmp_path: Path) -> None:
+    async def check(url: str) -> str:
+        async with open_store(url) as store:
+            return await store.check()
+
+    urls = [f"sqlite:///{tmp_path / f'{i}.db'}" for i in range(3)] + ["sqlite://"] * 3
+    assert len(set(await asyncio.gather(*map(check, urls)))) == 1
+
+
 async def test_two_may_open_a_new_database_at_once(cluster: Cluster, tmp_path: Path) -> None:
     for url in (f"sqlite:///{tmp_path / 'limner.db'}", cluster.create_database()):
 

@@ -109,6 +109,27 @@ async def test_closing_waits_for_what_was_submitted(tmp_path: Path) -> None:
     await asyncio.gather(*tasks)
 
 
+async def test_after_closing_nothing_waits_for_ever(tmp_path: Path) -> None:
+    async with open_store(f"sqlite:///{tmp_path / 'limner.db'}") as store:
+        pass
+    for step in (store.get("job_1"), enqueue(store, new_job("job_1"))):
+        with pytest.raises(NotReady, match="closed"):
+            await step
+
+
+async def test_a_connection_that_cannot_be_made_is_tried_again(tmp_path: Path) -> None:
+    """Found when something is first asked of it, which must not end the thread."""
+    directory, aside = tmp_path / "data", tmp_path / "aside"
+    database = SqliteDatabase(directory / "limner.db")
+    await database.start()
+    directory.rename(aside)
+    with pytest.raises(NotReady, match="unable to open"):
+        await database.read(_names)
+    aside.rename(directory)
+    assert await database.read(_names) == set()
+    await database.aclose()
+
+
 @pytest.mark.parametrize(
     ("statement", "index"),
     [

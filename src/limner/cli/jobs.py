@@ -124,7 +124,7 @@ def _cells(job: Mapping[str, Any]) -> tuple[str, ...]:
         job["model"],
         _moment(job["created_at"]),
         _took(job),
-        str(job["effective"].get("n", "")),
+        str(len(job["effective"].get("seeds", ()))),
         _number(job["cost"]["credits"]),
         (job["error"] or {}).get("code", ""),
     )

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from weakref import WeakSet
 
@@ -20,6 +21,7 @@ from limner.config import Settings
 from limner.core import Queued, Request
 from limner.errors import ClientLeft, LimnerError, NotFound, NotReady, Overloaded
 from limner.jobs import Job, StoredPicture, Submission, Times
+from limner.logs import request_id
 from limner.records import error_record, fingerprint, request_of, request_record, warning_records
 from limner.roster import Roster, ServedModel
 from limner.service.figures import count_end, log_end
@@ -38,6 +40,7 @@ LEAVING_S = 0.05  # until a client that has left is no longer counted among thos
 INTERACTIVE = 1  # added to the priority of a job that somebody waits for
 PRIORITY_STEP = 2  # a key's own priority outweighs that
 LEARN_FROM_JOBS = 20  # of each model, at start
+UNCLAIMED_S = 3600.0  # how long inputs may lie before their job is in the store
 CANCELLED = "the request was cancelled"
 
 
@@ -183,6 +186,8 @@ class Service:
         record = request_record(request, inputs, mask) | {
             "effective": dict(job.effective),
             "response_format": job.response_format,
+            "request_id": request_id.get(),
+            "trace": self.tracing.headers(),
         }
         new = self._new_job(job, model.spec, record, submission, caller, mark)
         begin = self._worker.room > 0 and model.state == "ready"
@@ -347,7 +352,10 @@ class Service:
             jobs_before_s=now_s - self._settings.keep_jobs_s,
         )
         await self.blobs.delete_many(keys)
-        return len(keys) + await self.blobs.sweep_inputs(self._live_jobs, older_than_s=self._settings.lease_s)
+        inputs = await self.blobs.sweep_inputs(self._live_jobs, older_than_s=UNCLAIMED_S)
+        # Pictures of which no row was ever written, because their process died in between.
+        forgotten = datetime.fromtimestamp(now_s - self._settings.keep_images_s, UTC) - timedelta(days=2)
+        return len(keys) + inputs + await self.blobs.sweep(forgotten.date())
 
     async def _live_jobs(self, job_ids: frozenset[str]) -> frozenset[str]:
         rows = await self.store.get_many(sorted(job_ids))

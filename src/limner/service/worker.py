@@ -16,7 +16,7 @@ from limner.backends import Backend
 from limner.core import Finished, Queued
 from limner.errors import ClientLeft, DeadlineExceeded, InternalError, LimnerError, NotReady
 from limner.jobs import Job, Outcome
-from limner.logs import bind_job
+from limner.logs import bind_job, bind_request
 from limner.records import error_record
 from limner.roster import Roster
 from limner.service.liveness import Liveness
@@ -28,6 +28,7 @@ from limner.store import Beat, Completion, JobRow
 logger = logging.getLogger(__name__)
 POLL_S = 1.0  # how long a job that another process has accepted may go unnoticed
 BEATS_PER_LEASE = 3
+BEAT_S = 2.0  # at least as often: how long a dead process, or a cancellation by another one, may go unnoticed
 STAGES = ("encode", "denoise", "decode")  # of device time
 
 
@@ -179,7 +180,7 @@ class Worker:
         await self.tools.store.fail(row.id, row.attempt, "failed", error_record(failure), ended_at_s=time.time())
 
     async def _beat(self) -> None:
-        await asyncio.sleep(self.rules.lease_s / BEATS_PER_LEASE)
+        await asyncio.sleep(min(self.rules.lease_s / BEATS_PER_LEASE, BEAT_S))
         claims = list(self._claims.values())
         if claims:
             beats = [Beat(claim.row.id, claim.row.attempt, claim.job.progress) for claim in claims]
@@ -209,6 +210,7 @@ class Worker:
     async def _run(self, claim: Claim) -> None:
         """One attempt, from its first work to its end in the store."""
         started_s = time.monotonic()
+        bind_request(claim.row.request["request_id"])
         bind_job(claim.row.id)
         claim.job.begin(claim.row.started_at_s)
         waited_s = (claim.row.started_at_s or claim.row.created_at_s) - claim.row.created_at_s
@@ -234,7 +236,7 @@ class Worker:
         job, left_s = claim.job, claim.row.deadline_at_s - time.time()
         try:
             async with asyncio.timeout(left_s):
-                with self.tools.tracing.span("draw", model=job.model, job_id=job.id):
+                with self.tools.tracing.span("draw", parent=claim.row.request["trace"], model=job.model, job_id=job.id):
                     began_s = time.time()
                     finished = await self._unless_cancelled(job, self._draw(claim))
                     self.tools.tracing.stages(began_s, finished.timings_s)

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, NullPool, StaticPool, create_engine, event
 
+from limner.errors import LimnerError, NotReady
 from limner.store.database import translated
 from limner.store.schema import migrate
 
@@ -24,6 +25,7 @@ T = TypeVar("T")
 READERS = 2
 MOST_A_COMMIT = 64
 BUSY_TIMEOUT_S = 30.0  # how long a write waits for another process's
+_MIGRATING = Lock()  # alembic keeps what it works on in globals
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class SqliteDatabase:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        self._closed = False
         self._writes: _Tasks = SimpleQueue()
         self._reads: _Tasks = SimpleQueue() if path else self._writes
         self._engines = [_engine(path, "BEGIN IMMEDIATE")]
@@ -57,18 +60,27 @@ class SqliteDatabase:
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a transaction, perhaps together with others' work."""
-        return await _submit(self._writes, work)
+        return await self._submit(self._writes, work)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` on what is committed."""
-        return await _submit(self._reads, work)
+        return await self._submit(self._reads, work)
 
     async def aclose(self) -> None:
         """Finish what was submitted, then close."""
+        self._closed = True
         await asyncio.to_thread(self._stop)
 
+    async def _submit(self, tasks: _Tasks, work: Callable[[Connection], T]) -> T:
+        if self._closed:
+            raise NotReady("the database has been closed")
+        future: Future[T] = Future()
+        tasks.put(_Task(work, future))
+        with translated():
+            return await asyncio.wrap_future(future)
+
     def _prepare(self) -> None:
-        with translated(), _one_process(self._path), self._engines[0].connect() as connection:
+        with translated(), _MIGRATING, _one_process(self._path), self._engines[0].connect() as connection:
             if self._path:
                 # Kept by the file from then on; switching to it has no patience with other connections.
                 connection.connection.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr]
@@ -84,13 +96,6 @@ class SqliteDatabase:
             thread.join()
         for engine in self._engines:
             engine.dispose()
-
-
-async def _submit(tasks: _Tasks, work: Callable[[Connection], T]) -> T:
-    future: Future[T] = Future()
-    tasks.put(_Task(work, future))
-    with translated():
-        return await asyncio.wrap_future(future)
 
 
 def _engine(path: Path | None, begin: str) -> Engine:
@@ -131,19 +136,24 @@ def _thread(engine: Engine, tasks: _Tasks, most: int) -> Thread:
 
 
 def _serve(engine: Engine, tasks: _Tasks, most: int) -> None:
-    connection = engine.connect()
-    try:
-        while (first := tasks.get()) is not None:
-            batch = [task for task in _waiting(first, tasks, most) if task.future.set_running_or_notify_cancel()]
-            try:
-                outcomes = _run(connection, batch)
-            except BaseException as error:  # noqa: BLE001 - a thread's root; whoever waits raises it
-                outcomes = [(None, error)] * len(batch)
-                connection.close()
-                connection = engine.connect()
-            for task, (result, failure) in zip(batch, outcomes, strict=True):
-                _settle(task.future, result, failure)
-    finally:
+    connection: Connection | None = None
+    while (first := tasks.get()) is not None:
+        batch = [task for task in _waiting(first, tasks, most) if task.future.set_running_or_notify_cancel()]
+        try:
+            connection = connection or engine.connect()
+            outcomes = _run(connection, batch)
+        except BaseException as error:  # noqa: BLE001 - a thread's root; whoever waits raises it
+            outcomes = [(None, error)] * len(batch)
+            _drop(connection)
+            connection = None
+        for task, (result, failure) in zip(batch, outcomes, strict=True):
+            _settle(task.future, result, failure)
+    _drop(connection)
+
+
+def _drop(connection: Connection | None) -> None:
+    """Close a connection; after an error the next work gets another, as nobody knows what state this one is in."""
+    if connection is not None:
         connection.close()
 
 
@@ -166,11 +176,14 @@ def _run(connection: Connection, batch: Sequence[_Task]) -> list[_Outcome]:
     """One transaction for all; what fails undoes its own part alone."""
     if not batch:
         return []
-    if len(batch) == 1:
+    if len(batch) > 1:
+        with connection.begin():
+            return [_attempt(connection, task.work) for task in batch]
+    try:
         with connection.begin():
             return [(batch[0].work(connection), None)]
-    with connection.begin():
-        return [_attempt(connection, task.work) for task in batch]
+    except LimnerError as refusal:
+        return [(None, refusal)]
 
 
 def _attempt(connection: Connection, work: Callable[[Connection], Any]) -> _Outcome:
