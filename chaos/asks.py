@@ -25,7 +25,8 @@ class Ask:
 
     ``manner`` is the way in: /v1/jobs, the images API with ``Prefer: respond-async``, synchronous, or as a stream.
     ``then`` is what the client does about it afterwards, some of it ``after_s`` later: wait for the end, follow the
-    events, forget it, cancel it, hang up in the middle, or send the very same request again.
+    events, forget it, cancel it, hang up in the middle, or send the very same request again. ``hooked`` ones want to be
+    told of their end by a webhook.
     """
 
     key: str
@@ -35,6 +36,7 @@ class Ask:
     fields: dict[str, Any] = field(repr=False)
     then: Then = "wait"
     after_s: float = 0.0
+    hooked: bool = False
 
     @property
     def path(self) -> str:
@@ -43,12 +45,12 @@ class Ask:
             return "/v1/jobs"
         return "/v1/images/generations" if self.operation == "generate" else "/v1/images/edits"
 
-    @property
-    def body(self) -> dict[str, Any]:
-        """The JSON that is posted."""
+    def body(self, hook_url: str) -> dict[str, Any]:
+        """The JSON that is posted; ``hook_url`` is where webhooks go."""
         match self.manner:
             case "job":
-                return {"operation": self.operation, **self.fields}
+                hook = {"webhook": hook_url} if self.hooked else {}
+                return {"operation": self.operation, **hook, **self.fields}
             case "stream":
                 return {**self.fields, "stream": True}
             case _:
@@ -93,6 +95,7 @@ def asks(seed: int, accounts: tuple[str, ...]) -> Iterator[Ask]:
             fields=_fields(rng, operation),
             then=_then(rng, manner),
             after_s=rng.uniform(0.0, 0.6),
+            hooked=manner == "job" and rng.random() < 0.4,
         )
 
 

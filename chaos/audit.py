@@ -1,7 +1,7 @@
 """The audit: what clients were told against what the database and the blobs hold. Pure; each fault has a name."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaos.asks import Told
@@ -24,14 +24,18 @@ class Fault:
         return f"{self.kind}: {self.subject}: {self.text}"
 
 
-def audit(told: Sequence[Told], snapshot: Snapshot, read_blob: ReadBlob, *, max_crashes: int) -> list[Fault]:
-    """Every promise that was broken. A job may fail only because its process died ``max_crashes`` times."""
+def audit(
+    told: Sequence[Told], snapshot: Snapshot, read_blob: ReadBlob, came: Container[str], *, max_crashes: int
+) -> list[Fault]:
+    """Every promise that was broken. A job may fail only because its process died ``max_crashes`` times; ``came`` are
+    the ids of the webhooks that have arrived."""
     return [
         *_asks(told, snapshot),
         *_jobs(told, snapshot, max_crashes),
         *_images(snapshot, read_blob),
         *_ledger(snapshot),
         *_accounts(snapshot),
+        *_webhooks(snapshot, came),
     ]
 
 
@@ -145,6 +149,22 @@ def _accounts(snapshot: Snapshot) -> Iterator[Fault]:
         difference = difference_micro(snapshot).get(account.id, 0)
         if difference:
             yield Fault("wrong balance", account.name, f"{difference:+d} micro-credits against the ledger")
+
+
+def _webhooks(snapshot: Snapshot, came: Container[str]) -> Iterator[Fault]:
+    """An ended job that wants it is told of once; what counts as delivered has arrived, and nothing is given up."""
+    rows = Counter(delivery.job_id for delivery in snapshot.deliveries)
+    for job in snapshot.jobs:
+        wanted = int(job.hooked and job.status in OVER)
+        if rows[job.id] != wanted:
+            yield Fault("webhooks", job.id, f"{rows[job.id]} deliveries instead of {wanted}, the job is {job.status}")
+    for delivery in snapshot.deliveries:
+        if delivery.given_up_at_s is not None:
+            yield Fault("webhook given up", delivery.id, f"of {delivery.job_id}")
+        elif delivery.delivered_at_s is None and delivery.next_at_s is None:
+            yield Fault("webhook forgotten", delivery.id, f"of {delivery.job_id}: neither delivered nor due")
+        if delivery.delivered_at_s is not None and delivery.id not in came:
+            yield Fault("webhook never came", delivery.id, f"of {delivery.job_id}, it counts as delivered")
 
 
 def difference_micro(snapshot: Snapshot) -> Mapping[str, int]:

@@ -26,7 +26,8 @@ class Unreachable(Exception):
 
 @dataclass(slots=True)
 class Crowd:
-    """Clients of the servers at ``ports``, each with ``secrets[account]``; ``told`` grows with every ask.
+    """Clients of the servers at ``ports``, each with ``secrets[account]``; ``told`` grows with every ask. Webhooks are
+    to go to ``hook_url``.
 
     `live` is what a task does until ``stop`` is set.
     """
@@ -35,6 +36,7 @@ class Crowd:
     secrets: Mapping[str, str]
     http: httpx2.AsyncClient
     rng: random.Random
+    hook_url: str = ""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     told: list[Told] = field(default_factory=list)
 
@@ -97,7 +99,9 @@ class Crowd:
         try:
             async with (
                 asyncio.timeout(leaves_after_s),
-                self.http.stream("POST", self._url(ask.path), content=orjson.dumps(ask.body), headers=headers) as reply,
+                self.http.stream(
+                    "POST", self._url(ask.path), content=orjson.dumps(ask.body(self.hook_url)), headers=headers
+                ) as reply,
             ):
                 _note_name(told, reply.headers.get("x-limner-job"))
                 return _judge(told, reply, await reply.aread())

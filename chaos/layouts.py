@@ -15,6 +15,7 @@ COMMON = {
     "default_timeout_s": "900",
     "drain_s": "1",
     "open": "no",
+    "webhook_allow": "127.0.0.0/8",
 }
 
 

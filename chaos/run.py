@@ -20,6 +20,7 @@ from chaos.clients import PATIENCE_S, Crowd
 from chaos.figures import figures
 from chaos.layouts import MAX_CRASHES, Layout
 from chaos.reaper import Reaper
+from chaos.receiver import Receiver, receiving
 from chaos.rerun import Visitor, levels, other_pictures, sample
 from chaos.servers import Server, run_command
 from chaos.snapshot import Database, Snapshot
@@ -68,6 +69,7 @@ class _Run:
     http: httpx2.AsyncClient
     crowd: Crowd
     reaper: Reaper
+    receiver: Receiver
     faults: list[Fault] = field(default_factory=list)
     havoc_s: float = 0.0
 
@@ -79,13 +81,14 @@ class _Run:
         secrets = {name: await _create_key(servers[0], name, options) for name, options in ACCOUNTS.items()}
         answering = [server.port for server, role in zip(servers, layout.roles, strict=True) if role.answers]
         database, rng = Database(url), random.Random(plan.seed)
-        async with httpx2.AsyncClient(timeout=httpx2.Timeout(PATIENCE_S, connect=5.0), trust_env=False) as http:
-            crowd = Crowd(answering, secrets, http, random.Random(rng.random()))
+        timeout = httpx2.Timeout(PATIENCE_S, connect=5.0)
+        async with httpx2.AsyncClient(timeout=timeout, trust_env=False) as http, receiving() as receiver:
+            crowd = Crowd(answering, secrets, http, random.Random(rng.random()), receiver.url)
             reaper = Reaper(servers, database, http, random.Random(rng.random()), plan.kills)
             try:
                 for server in servers:
                     server.start()
-                yield cls(plan, database, servers, directory / "data" / "files", http, crowd, reaper)
+                yield cls(plan, database, servers, directory / "data" / "files", http, crowd, reaper, receiver)
             finally:
                 for server in servers:
                     server.close()
@@ -102,7 +105,7 @@ class _Run:
         await self._look_for_inputs()
         snapshot = await self.database.snapshot()
         self.faults += await asyncio.to_thread(
-            audit, self.crowd.told, snapshot, self.read_blob, max_crashes=MAX_CRASHES
+            audit, self.crowd.told, snapshot, self.read_blob, self.receiver.came, max_crashes=MAX_CRASHES
         )
         apart = await self._visit(snapshot)
         return Found({**figures(self.crowd.told, snapshot, self.faults), **self._more(apart)}, tuple(self.faults))
@@ -175,12 +178,14 @@ class _Run:
         return path.read_bytes() if path.is_file() else None
 
     def _more(self, apart: list[int]) -> dict[str, str]:
+        came = self.receiver.came
         kinds = ", ".join(f"{kind} {count}" for kind, count in self.reaper.killed.items())
         return {
             "kills": f"{self.reaper.killed.total()} ({kinds})",
             "drained with SIGTERM": str(self.reaper.drained),
             "attempts cut off by a kill": str(len(self.reaper.recoveries_s)),
             "longest until it went on, s": f"{max(self.reaper.recoveries_s, default=0.0):.1f}",
+            "webhooks": f"{len(came)} came, {came.total() - len(came)} of them again",
             "drawn again in peace": f"{len(apart)}, at most {max(apart, default=0)} of 255 apart",
             "seconds of havoc": f"{self.havoc_s:.0f}",
             "faults": str(len(self.faults)),

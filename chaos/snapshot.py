@@ -18,7 +18,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """One row of ``jobs``. ``n`` and ``seed`` are the resolved request's."""
+    """One row of ``jobs``. ``n`` and ``seed`` are the resolved request's; ``hooked``: a webhook tells of its end."""
 
     id: str
     owner: str
@@ -30,6 +30,7 @@ class JobRecord:
     crashes: int
     cost_micro: int
     error: Mapping[str, Any] | None
+    hooked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,17 @@ class AccountRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """One row of ``deliveries``."""
+
+    id: str
+    job_id: str
+    next_at_s: float | None
+    delivered_at_s: float | None
+    given_up_at_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All of it at one moment."""
 
@@ -72,6 +84,7 @@ class Snapshot:
     images: tuple[ImageRecord, ...] = ()
     ledger: tuple[LedgerRecord, ...] = ()
     accounts: tuple[AccountRecord, ...] = ()
+    deliveries: tuple[DeliveryRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +110,7 @@ class Database:
             tuple(map(_image, await self.query("SELECT * FROM images"))),
             tuple(map(_entry, await self.query("SELECT * FROM ledger"))),
             tuple(map(_account, await self.query("SELECT * FROM keys"))),
+            tuple(map(_delivery, await self.query("SELECT * FROM deliveries"))),
         )
 
     async def unfinished(self) -> int:
@@ -129,6 +143,7 @@ def _job(row: Row) -> JobRecord:
         crashes=row["crashes"],
         cost_micro=row["cost_micro"],
         error=None if row["error"] is None else orjson.loads(row["error"]),
+        hooked=row["hook_url"] is not None,
     )
 
 
@@ -142,3 +157,7 @@ def _entry(row: Row) -> LedgerRecord:
 
 def _account(row: Row) -> AccountRecord:
     return AccountRecord(**{name: row[name] for name in AccountRecord.__slots__})
+
+
+def _delivery(row: Row) -> DeliveryRecord:
+    return DeliveryRecord(**{name: row[name] for name in DeliveryRecord.__slots__})

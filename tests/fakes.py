@@ -34,7 +34,7 @@ class FakeBackend:
         self.requests.append(request)
         assert request.size is not None
         assert request.seed is not None
-        steps = request.params.get("num_inference_steps")
+        steps = request.params.get("num_inference_steps", 1)
         assert isinstance(steps, int)
         total = steps * request.n
         try:
@@ -57,18 +57,25 @@ class FakeBackend:
 
 
 def opener(
-    backend: FakeBackend, *names: str, loading: bool = False
+    backend: FakeBackend, *names: str, loading: bool = False, stand_in: bool = False
 ) -> Callable[[Settings], AbstractAsyncContextManager[Service]]:
-    """An ``open_service`` whose models (by default ``sketch``) all run on ``backend``."""
+    """An ``open_service`` whose models (by default ``sketch``) all run on ``backend``.
+
+    With ``stand_in`` every other model of the catalogue does too, under its own rules.
+    """
 
     @asynccontextmanager
     async def open_service(settings: Settings) -> AsyncIterator[Service]:
-        catalogue, roster = Catalogue.builtin(), Roster()
+        catalogue = Catalogue.builtin()
+        roster = Roster(catalogue)
         for name in names or ("sketch",):
             model = ServedModel(catalogue.get(name), backend)
             roster.add(model)
             if not loading:
                 model.loaded()
+        for spec in catalogue.models() if stand_in else ():
+            if not roster.serves(spec.id):
+                roster.add(ServedModel(spec, backend, stand_in=roster.default))
         if not loading:
             roster.settle()
         async with open_tools(settings) as tools:

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LIMNER_", frozen=True, extra="forbid", hide_input_in_errors=True)
 
     models: Texts = Field((), description="Models to serve; empty serves the embedded sketch.")
+    stand_in: str = Field(
+        "", description="Served model that answers for all others of the catalogue (an emulator); empty: none."
+    )
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 lets the system choose.")
     data: Path = Field(default_factory=_default_data_dir, description="Directory for everything the server writes.")

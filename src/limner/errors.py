@@ -3,6 +3,7 @@
 LimnerError
 ├── InvalidRequest            400 invalid_value
 │   ├── MissingParameter      400 missing_required_parameter
+│   ├── PolicyDeclined        400 content_policy_violation
 │   └── UnknownParameter      400 unknown_parameter
 ├── Unauthorized              401 invalid_api_key
 ├── InsufficientCredits       402 insufficient_credits
@@ -57,6 +58,12 @@ class UnknownParameter(InvalidRequest):
     """A parameter that neither the dialect nor the model has."""
 
     code = "unknown_parameter"
+
+
+class PolicyDeclined(InvalidRequest):
+    """Who draws will not draw this. ``param`` is "prompt" where it is the words, anything else where a picture is."""
+
+    code = "content_policy_violation"
 
 
 class Unauthorized(LimnerError):

@@ -1,26 +1,35 @@
 """Which models this server serves, under which names and in which state.
 
-Owns the lookup by id or alias and readiness; knows nothing of how a model is loaded or run.
+Owns the lookup by id, alias or virtual id, and readiness; knows nothing of how a model is loaded or run. A model is
+served by itself, or by another one that stands in for it; one that the catalogue knows and nobody serves is refused
+with what to configure.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from limner.backends import Backend
+from limner.catalogue import Catalogue
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import shown
+from limner.core import Operation
 from limner.errors import LimnerError, ModelNotFound, NotReady
 
 ModelState = Literal["loading", "ready", "failed"]
+LISTED = 12  # names in a message; more would hide what it says
 
 
 class ServedModel:
-    """One model of this server: what it is, who runs it and whether it can be used now."""
+    """One model of this server: what it is, who runs it and whether it can be used now.
 
-    def __init__(self, spec: ModelSpec, backend: Backend) -> None:
+    ``stand_in`` is the served model that draws in its place; None when it draws itself.
+    """
+
+    def __init__(self, spec: ModelSpec, backend: Backend, *, stand_in: "ServedModel | None" = None) -> None:
         self.spec = spec
         self.backend = backend
+        self.stand_in = stand_in
         self._loaded = False
         self._failure: LimnerError | None = None
 
@@ -33,8 +42,15 @@ class ServedModel:
         self._failure = error
 
     @property
+    def runs_on(self) -> str:
+        """The name of the backend that draws."""
+        return (self.stand_in or self).spec.routes[0].backend
+
+    @property
     def error(self) -> LimnerError | None:
         """Why the model has failed: it could not be loaded, or what runs it has died since."""
+        if self.stand_in is not None:
+            return self.stand_in.error
         if self._failure is None and self._loaded and not self.backend.healthy:
             return NotReady("its engine has died; restart the server")
         return self._failure
@@ -42,6 +58,8 @@ class ServedModel:
     @property
     def state(self) -> ModelState:
         """Where the model is between being named and being usable."""
+        if self.stand_in is not None:
+            return self.stand_in.state
         if self.error is not None:
             return "failed"
         return "ready" if self._loaded else "loading"
@@ -58,16 +76,28 @@ class ServedModel:
 
 
 class Roster:
-    """The served models in the order they were named; the first is the default."""
+    """The served models in the order they were named; the first is the default.
 
-    def __init__(self) -> None:
+    ``catalogue`` says which further models are known, and which names mean "whichever fits".
+    """
+
+    def __init__(self, catalogue: Catalogue | None = None) -> None:
+        self._catalogue = catalogue
         self._models: dict[str, ServedModel] = {}
+        self._by_name: dict[str, ServedModel] = {}
         self._settled = asyncio.Event()
 
     def add(self, model: ServedModel) -> None:
-        """Serve ``model`` under its id and aliases; ids are unique."""
+        """Serve ``model`` under its id and aliases; ids are unique, of equal aliases the first one counts."""
         assert model.spec.id not in self._models, f"{model.spec.id} is served twice"
         self._models[model.spec.id] = model
+        for name in model.spec.aliases:
+            self._by_name.setdefault(name.casefold(), model)
+        self._by_name[model.spec.id.casefold()] = model
+
+    def serves(self, name: str) -> bool:
+        """Whether a served model has this id or alias."""
+        return name.casefold() in self._by_name
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())
@@ -76,20 +106,33 @@ class Roster:
         return len(self._models)
 
     @property
+    def own(self) -> tuple[ServedModel, ...]:
+        """The models that draw themselves."""
+        return tuple(model for model in self if model.stand_in is None)
+
+    @property
     def default(self) -> ServedModel:
         """The model that a request without one gets."""
         return next(iter(self._models.values()))
 
     def find(self, name: str) -> ServedModel:
-        """The model of this id or alias (case does not matter), or the default for "". Raises ModelNotFound."""
+        """The model of this id or alias (case does not matter), the default for "", the likeliest for a virtual id.
+
+        Raises ModelNotFound, which for a model of the catalogue says what would have to be configured.
+        """
+        return self.route(name, Operation.GENERATE, has_images=False)
+
+    def route(self, name: str, operation: Operation, *, has_images: bool) -> ServedModel:
+        """As `find`; a virtual id becomes the first model of its list that is served and can do ``operation``."""
         if not name:
             return self.default
-        wanted = name.lower()
-        for model in self:
-            if wanted in (known.lower() for known in (model.spec.id, *model.spec.aliases)):
-                return model
-        served = ", ".join(model.spec.id for model in self)
-        raise ModelNotFound(f"model {shown(name)} is not served here; served: {served}", param="model")
+        model = self._by_name.get(name.casefold())
+        if model is not None:
+            return model
+        raise self._not_found(name)
+
+    def _not_found(self, name: str) -> ModelNotFound:
+        return ModelNotFound(f"model {shown(name)} is not served here; served: {_names(self)}", param="model")
 
     def settle(self) -> None:
         """Every model is ready or has failed."""
@@ -101,3 +144,9 @@ class Roster:
         for model in self:
             if model.error is not None:
                 raise model.error
+
+
+def _names(models: Iterable[ServedModel]) -> str:
+    names = [model.spec.id for model in models]
+    more = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {more} more (GET /v1/models lists them)" if more > 0 else "")

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from limner.backends.local import LocalBackend
-from limner.catalogue import Catalogue, ModelSpec, SourceMatch
+from limner.backends.standin import StandIn
+from limner.catalogue import BORROWED, Catalogue, ModelSpec, SourceMatch
 from limner.config import Settings
 from limner.engine import EngineSettings, ModelSource
 from limner.engine.probe import probe
@@ -22,6 +23,14 @@ logger = logging.getLogger(__name__)
 EMBEDDED = "sketch"
 
 
+def sources(settings: Settings) -> tuple[str, ...]:
+    """What is loaded: the models named, the embedded one when none is, and the stand-in where it is not among them."""
+    named = settings.models or (EMBEDDED,)
+    if not settings.stand_in or settings.stand_in in named:
+        return named
+    return (*named, settings.stand_in) if settings.models else (settings.stand_in,)
+
+
 def find_models(settings: Settings) -> tuple[ModelSpec, ...]:
     """What the catalogue makes of the settings' models; reads small files, asks the hub about ids nobody knows.
 
@@ -29,7 +38,7 @@ def find_models(settings: Settings) -> tuple[ModelSpec, ...]:
     """
     catalogue = Catalogue.builtin()
     found: dict[str, ModelSpec] = {}
-    for source in settings.models or (EMBEDDED,):
+    for source in sources(settings):
         match = _match(catalogue, source)
         for warning in match.warnings:
             logger.warning("%s", warning.message)
@@ -57,9 +66,7 @@ async def open_service(settings: Settings, specs: Sequence[ModelSpec] | None = N
         specs = await asyncio.to_thread(find_models, settings)
     by_id = {spec.id: spec for spec in specs}
     backend = LocalBackend(_engine_settings(settings), by_id.__getitem__)
-    roster = Roster()
-    for spec in specs:
-        roster.add(ServedModel(spec, backend))
+    roster = _roster(settings, specs, backend)
     async with open_tools(settings, release_free_memory) as tools:
         tools.metrics.watch_engine(backend.stats)
         service = Service(roster, settings, tools)
@@ -73,15 +80,35 @@ async def open_service(settings: Settings, specs: Sequence[ModelSpec] | None = N
             await service.aclose(settings.drain_s)
 
 
+def _roster(settings: Settings, specs: Sequence[ModelSpec], backend: LocalBackend) -> Roster:
+    """The loaded models, then whatever one of them stands in for."""
+    catalogue = Catalogue.builtin()
+    roster = Roster(catalogue)
+    for spec in specs:
+        roster.add(ServedModel(spec, backend))
+    loaded = dict(zip(sources(settings), roster, strict=False))
+    for spec in catalogue.models():
+        target = _borrowed(spec, roster) or loaded.get(settings.stand_in)
+        if target is not None and not roster.serves(spec.id):
+            roster.add(ServedModel(spec, StandIn(spec, target.spec, target.backend), stand_in=target))
+    return roster
+
+
+def _borrowed(spec: ModelSpec, roster: Roster) -> ServedModel | None:
+    """The loaded model that one of the routes of ``spec`` names, if there is one."""
+    names = (route.source for route in spec.routes if route.backend == BORROWED)
+    return next((roster.find(name) for name in names if roster.serves(name)), None)
+
+
 async def _leave_to_others(roster: Roster) -> None:
     """This process only takes jobs in: whether a model can be used is known to those that draw."""
-    for model in roster:
+    for model in roster.own:
         model.loaded()
     roster.settle()
 
 
 async def _load_all(roster: Roster, backend: LocalBackend) -> None:
-    for model in roster:
+    for model in roster.own:
         try:
             await backend.load(model.spec)
             model.loaded()

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from limner.catalogue import ModelSpec, ParamSpec
-from limner.catalogue.parameters import condition_of
+from limner.catalogue.conditions import condition_of
 from limner.core import Lora, Operation, ParamValue
 from limner.errors import InvalidRequest, UnknownParameter
 from tests.catalogue.make import CATALOGUE, MODELS, ask, ask_with

@@ -53,8 +53,16 @@ def test_its_fields_are_ones_that_the_model_takes(operation: str) -> None:
 def test_each_manner_has_its_way_in(manner: str, operation: str, path: str) -> None:
     one = Ask("key", "free", manner, operation, {"prompt": "x"})  # type: ignore[arg-type]
     assert one.path == path
-    assert one.body.get("operation") == ("inpaint" if manner == "job" else None)
-    assert one.body.get("stream") == (True if manner == "stream" else None)
+    body = one.body("http://hook")
+    assert body.get("operation") == ("inpaint" if manner == "job" else None)
+    assert body.get("stream") == (True if manner == "stream" else None)
+    assert "webhook" not in body
+
+
+def test_a_hooked_ask_names_its_webhook() -> None:
+    hooked = [one for one in MANY if one.hooked]
+    assert {one.manner for one in hooked} == {"job"}
+    assert all(one.body("http://hook")["webhook"] == "http://hook" for one in hooked)
 
 
 def test_masks_leave_something_and_repaint_something() -> None:

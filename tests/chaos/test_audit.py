@@ -10,7 +10,7 @@ from PIL import Image
 from chaos.asks import Ask, Told
 from chaos.audit import Fault, audit, difference_micro
 from chaos.figures import figures, table
-from chaos.snapshot import AccountRecord, ImageRecord, JobRecord, LedgerRecord, Snapshot
+from chaos.snapshot import AccountRecord, DeliveryRecord, ImageRecord, JobRecord, LedgerRecord, Snapshot
 
 CRASHED = {"code": "internal_error", "message": "its process died 3 times"}
 
@@ -23,14 +23,15 @@ def png(colour: str) -> bytes:
 
 @dataclass
 class World:
-    """What clients were told, what the database holds, and the blobs."""
+    """What clients were told, what the database holds, the blobs, and the webhooks that have come."""
 
     told: list[Told]
     snapshot: Snapshot
     blobs: dict[str, bytes]
+    came: set[str]
 
     def faults(self) -> list[Fault]:
-        return audit(self.told, self.snapshot, self.blobs.get, max_crashes=3)
+        return audit(self.told, self.snapshot, self.blobs.get, self.came, max_crashes=3)
 
     def kinds(self) -> set[str]:
         return {fault.kind for fault in self.faults()}
@@ -42,9 +43,9 @@ def ask(key: str, **other: object) -> Told:
     return told
 
 
-def job(key: str, status: str, *, n: int = 2, cost_micro: int = 0, crashes: int = 0, **other: object) -> JobRecord:
+def job(key: str, status: str, *, cost_micro: int = 0, crashes: int = 0, hooked: bool = False) -> JobRecord:
     error = None if status == "finished" else CRASHED
-    return JobRecord(f"job_{key}", "rich", key, status, n, 7, 1 + crashes, crashes, cost_micro, error)
+    return JobRecord(f"job_{key}", "rich", key, status, 2, 7, 1 + crashes, crashes, cost_micro, error, hooked)
 
 
 def image(key: str, index: int, data: bytes) -> ImageRecord:
@@ -59,9 +60,9 @@ def world() -> World:
         told=[ask("a"), ask("b"), ask("c"), ask("d", then="cancel"), Told(ask("e").ask, refused="402")],
         snapshot=Snapshot(
             jobs=(
-                job("a", "finished", cost_micro=30),
+                job("a", "finished", cost_micro=30, hooked=True),
                 job("b", "finished", cost_micro=12, crashes=1),
-                job("c", "failed", crashes=3),
+                job("c", "failed", crashes=3, hooked=True),
                 job("d", "cancelled"),
             ),
             images=tuple(image(name[0], int(name[1]), data) for name, data in blobs.items()),
@@ -71,8 +72,13 @@ def world() -> World:
                 LedgerRecord("rich", "job_b", -12),
             ),
             accounts=(AccountRecord("rich", "rich", 958, 0), AccountRecord("free", "free", None, 0)),
+            deliveries=(
+                DeliveryRecord("whd_a", "job_a", None, 5.0, None),
+                DeliveryRecord("whd_c", "job_c", 9.0, None, None),
+            ),
         ),
         blobs=blobs,
+        came={"whd_a"},
     )
 
 
@@ -102,6 +108,10 @@ def with_account(world: World, **changes: object) -> None:
     rich, *others = world.snapshot.accounts
     accounts = (replace(rich, **changes), *others)  # type: ignore[arg-type]
     world.snapshot = replace(world.snapshot, accounts=accounts)
+
+
+def with_deliveries(world: World, *deliveries: DeliveryRecord) -> None:
+    world.snapshot = replace(world.snapshot, deliveries=deliveries)
 
 
 def lose(world: World) -> None:
@@ -168,6 +178,12 @@ def cut(world: World) -> None:
         (lambda w: with_job(w, 0, owner="free"), "wrong charge"),
         (lambda w: with_account(w, balance_micro=959), "wrong balance"),
         (lambda w: with_account(w, reserved_micro=5), "still reserved"),
+        (lambda w: with_deliveries(w, *w.snapshot.deliveries[:1]), "webhooks"),
+        (lambda w: with_deliveries(w, *w.snapshot.deliveries, w.snapshot.deliveries[0]), "webhooks"),
+        (lambda w: with_job(w, 0, hooked=False), "webhooks"),
+        (lambda w: w.came.clear(), "webhook never came"),
+        (lambda w: with_deliveries(w, replace(w.snapshot.deliveries[1], next_at_s=None)), "webhook forgotten"),
+        (lambda w: with_deliveries(w, replace(w.snapshot.deliveries[1], given_up_at_s=1.0)), "webhook given up"),
     ],
 )
 def test_a_planted_fault_is_found(world: World, plant: Plant, kind: str) -> None:

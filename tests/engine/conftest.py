@@ -75,7 +75,7 @@ def pixels(picture: Picture) -> NDArray[np.int16]:
 
 def sample(family: str, seed: int, *, pipeline: str | None = None, **options: Any) -> Sample:
     """A 64 x 64 picture by ``family``; keywords that a Sample has go there, the others are pipeline arguments."""
-    own = {name: options.pop(name) for name in ("previews", "owner", "loras", "encoded") if name in options}
+    own = {name: options.pop(name) for name in ("previews", "owner", "loras", "encoded", "sampler") if name in options}
     arguments = {"prompt": f"a photo of {seed} cats", "num_inference_steps": 4, "height": 64, "width": 64}
     arguments |= {**ARGUMENTS[family], **options}
     return Sample(family, pipeline or type(tiny(family)).__name__, seed, arguments, **own)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from limner.media.fetch import Fetcher
-from limner.media.guarded import resolve
+from limner.media.guarded import SystemResolver
 
 ALLOWED, FORBIDDEN = "127.0.0.5", "127.0.0.1"
 LIMIT_BYTES = 100_000
@@ -41,6 +41,7 @@ def answers(port: int) -> dict[str, bytes]:
         "/continued": b"HTTP/1.1 100 Continue\r\n\r\n" + reply("200 OK", body=b"picture"),
         "/longer-than-declared": reply("200 OK", body=b"picture") + b" and more",
         **{f"/{status}": reply(f"{status} Because", body=b"pic") for status in (203, 206, 300, 401, 404, 500, 503)},
+        "/101": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n" + bytes(999),
         "/204": b"HTTP/1.1 204 No Content\r\n\r\n",
         "/304": b"HTTP/1.1 304 Not Modified\r\n\r\n",
         "/gzip": reply("200 OK", "Content-Encoding: gzip", body=b"\x1f\x8b"),
@@ -122,6 +123,7 @@ class Origin:
     lookups: list[str] = field(default_factory=list)
     connections: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
+    system: SystemResolver = field(default_factory=SystemResolver)
 
     async def lookup(self, host: str, port: int) -> Sequence[str]:
         self.lookups.append(host)
@@ -129,7 +131,7 @@ class Origin:
             return (ALLOWED,) if self.lookups.count(host) == 1 else (FORBIDDEN,)
         if host == "slow.test":
             await asyncio.sleep(60)
-        return NAMES[host] if host in NAMES else await resolve(host, port)
+        return NAMES[host] if host in NAMES else await self.system(host, port)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

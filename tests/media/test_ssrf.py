@@ -5,6 +5,7 @@ PORT stands for the port of a server that listens on an allowed and on a forbidd
 
 import asyncio
 import ssl
+import threading
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Sequence
@@ -142,6 +143,7 @@ MISLED = {
     "a choice of redirects": "/300",
     "not modified": "/304",
     "no content": "/204",
+    "another protocol": "/101",
     "partial content": "/206",
     "transformed content": "/203",
     "a login": "/401",
@@ -248,6 +250,25 @@ async def test_whatever_a_resolver_answers_is_judged(origin: Origin, address: st
     with pytest.raises(InvalidRequest):
         await fetcher_for(origin, resolver=lookup).fetch(f"http://any.test:{origin.port}/ok", "image")
     assert origin.connections == 0
+
+
+async def test_names_that_take_long_hold_up_no_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+
+    def getaddrinfo(host: str, port: int, **options: object) -> list[object]:
+        released.wait(20)
+        raise OSError("no such host")
+
+    monkeypatch.setattr("socket.getaddrinfo", getaddrinfo)
+    fetcher = Fetcher(timeout_s=0.3)
+    fetches = [asyncio.create_task(fetcher.fetch(f"http://{number}.test/", "image")) for number in range(60)]
+    try:
+        await asyncio.sleep(0.1)
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 2) == "free"
+        refused = await asyncio.gather(*fetches, return_exceptions=True)
+        assert {type(one) for one in refused} == {InvalidRequest}
+    finally:
+        released.set()
 
 
 async def test_proxy_variables_are_ignored(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,8 @@ from dataclasses import asdict, replace
 import pytest
 
 from limner.errors import Conflict, InsufficientCredits, Overloaded
-from limner.store import Hook, Quota, Store
-from tests.store.samples import MODEL, NOW_S, claim, completion, enqueue, new_job, new_key, run
+from limner.store import Hook, Quota, Store, open_store
+from tests.store.samples import MODEL, NOW_S, claim, completion, enqueue, new_job, new_key, run, wipe
 
 DAY_S = 24 * 3600
 
@@ -43,6 +43,33 @@ async def test_the_queue_is_bounded_over_what_waits_and_what_runs(store: Store) 
     assert refused.value.retry_after_s
     await store.finish("job_1", 1, completion())
     await store.enqueue(new_job("job_3"), queue_limit=2)
+
+
+async def test_a_long_queue_is_bounded_to_the_job(store: Store) -> None:
+    """Although it is not counted for every job."""
+    outcomes = await asyncio.gather(
+        *(store.enqueue(new_job(f"job_{i}"), queue_limit=100) for i in range(130)), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, Overloaded) for outcome in outcomes) == 30
+    for job in await claim(store, 40):
+        await store.finish(job.id, 1, completion())
+    outcomes = await asyncio.gather(
+        *(store.enqueue(new_job(f"more_{i}"), queue_limit=100) for i in range(60)), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, Overloaded) for outcome in outcomes) == 20
+
+
+async def test_two_processes_share_one_bound(shared_url: str) -> None:
+    async with open_store(shared_url) as one, open_store(shared_url) as two:
+        await wipe(one)
+        accepted = 0
+        for i in range(150):
+            try:
+                await (one, two)[i % 2].enqueue(new_job(f"job_{i}"), queue_limit=100)
+                accepted += 1
+            except Overloaded:
+                continue
+        assert accepted == 100
 
 
 async def test_a_repeated_idempotency_key_gives_the_first_job(store: Store) -> None:

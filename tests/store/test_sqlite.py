@@ -11,8 +11,9 @@ from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.sql import Executable
 
 from limner.errors import Conflict, NotReady
-from limner.store import Store, accepting, claiming, ending, open_store, reading
+from limner.store import Store, accepting, claiming, ending, images, open_store, reading
 from limner.store.sqlite import SqliteDatabase
+from limner.store.tables import images as columns
 from tests.store.samples import MODEL, completion, enqueue, new_image, new_job
 
 
@@ -137,7 +138,7 @@ async def test_a_connection_that_cannot_be_made_is_tried_again(tmp_path: Path) -
         (claiming._HELD, "jobs_running (worker=?)"),
         (claiming._WORKERS, "jobs_running"),
         (accepting._QUEUE, "jobs_rank"),
-        (accepting._QUEUE, "COVERING INDEX jobs_live"),
+        (accepting._ALIVE, "COVERING INDEX jobs_live"),
         (accepting._LIVE_OF_OWNER, "jobs_live (owner=? AND ended_at_s=?)"),
         (accepting._LIMITING, "jobs_owner (owner=? AND created_at_s>?)"),
         (ending._ABANDONED, "jobs_running"),
@@ -145,6 +146,8 @@ async def test_a_connection_that_cannot_be_made_is_tried_again(tmp_path: Path) -
         (reading._BEFORE, "jobs_claim (model=?)"),
         (reading._DEPTHS[0], "INDEX jobs_claim"),
         (reading._COSTS, "jobs_costs (model=?)"),
+        (images._NEWEST, "SCAN images USING INDEX images_created"),
+        (images._NEWEST.where(columns.c.owner == "key"), "SEARCH images USING INDEX images_owner (owner=?)"),
     ],
 )
 async def test_hot_statements_find_their_index(database: SqliteDatabase, statement: Executable, index: str) -> None:

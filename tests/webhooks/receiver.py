@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 
 from limner.media.addresses import parse_networks
-from limner.media.guarded import Guard, Resolver, resolve
+from limner.media.guarded import Guard, Resolver, SystemResolver
 from limner.store.rows import Delivery
 from limner.webhooks.sender import Sender
 
@@ -84,8 +84,8 @@ async def receiving() -> AsyncIterator[Receiver]:
             task.cancel()
 
 
-def sender_to(*networks: str, timeout_s: float = 0.5, resolver: Resolver = resolve) -> Sender:
-    guard = Guard(parse_networks(networks), free_ports=True, resolver=resolver)
+def sender_to(*networks: str, timeout_s: float = 0.5, resolver: Resolver | None = None) -> Sender:
+    guard = Guard(parse_networks(networks), free_ports=True, resolver=resolver or SystemResolver())
     return Sender(guard, timeout_s=timeout_s, clock=lambda: NOW_S)
 
 

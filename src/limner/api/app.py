@@ -15,7 +15,20 @@ from starlette.routing import Match
 
 from limner import __version__
 from limner.accounts import Keyring, open_keyring, prepare
-from limner.api import files, health, job_docs, jobs, meta, openai_docs, openai_images, rerun, server_docs, usage
+from limner.api import (
+    chat,
+    chat_docs,
+    files,
+    health,
+    job_docs,
+    jobs,
+    meta,
+    openai_docs,
+    openai_images,
+    rerun,
+    server_docs,
+    usage,
+)
 from limner.api.documents import complete
 from limner.api.doorkeeper import Doorkeeper
 from limner.api.envelope import Envelopes
@@ -37,7 +50,16 @@ OpenService = Callable[[Settings], AbstractAsyncContextManager[Service]]
 logger = logging.getLogger(__name__)
 SWEEP_EVERY_S = 3600.0
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
-DIALECTS = (openai_images.router, jobs.router, files.router, rerun.router, usage.router, meta.router, health.router)
+DIALECTS = (
+    openai_images.router,
+    chat.router,
+    jobs.router,
+    files.router,
+    rerun.router,
+    usage.router,
+    meta.router,
+    health.router,
+)
 # Dialects whose clients want errors in another shape.
 ENVELOPES = Envelopes()
 
@@ -47,7 +69,10 @@ class _Server(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            complete(super().openapi(), {**openai_docs.SCHEMAS, **job_docs.SCHEMAS, **server_docs.SCHEMAS})
+            complete(
+                super().openapi(),
+                {**openai_docs.SCHEMAS, **chat_docs.SCHEMAS, **job_docs.SCHEMAS, **server_docs.SCHEMAS},
+            )
         assert self.openapi_schema is not None
         return self.openapi_schema
 

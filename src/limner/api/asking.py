@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request as HttpRequest
@@ -16,7 +16,7 @@ from limner.api.gateway import Gateway, gateway_of
 from limner.api.openai_fields import ImageFields, flatten, model_params, parse, read_json
 from limner.api.pictures import Source
 from limner.catalogue.values import SHOWN_CHARS, shown
-from limner.core import Operation, Output, Picture, Request, Warning
+from limner.core import Background, ImageFormat, Operation, Output, Picture, Request, Warning
 from limner.errors import DeadlineExceeded, InvalidRequest, MissingParameter, TooLarge, UnsupportedMedia
 from limner.media.mask import as_mask
 
@@ -178,7 +178,7 @@ async def _translate(
     fields, body = asked.fields, asked.body
     model = gateway.service.roster.find(fields.model or "")
     params = model_params(fields, model.spec, from_form=body.from_form)
-    size, output = fields.parsed_size(), _output(fields)
+    size, output = fields.parsed_size(), output_of(fields)
     if body.images:
         gateway.pictures.check_count(len(body.images), model.spec.max_images, model.spec.id)
     inputs = await gateway.pictures.read_all(body.images)
@@ -196,7 +196,7 @@ async def _translate(
         previews=previews,
         timeout_s=timeout_s,
     )
-    return _keep_background(request, list(fields.without_effect()))
+    return keep_background(request, fields.without_effect())
 
 
 async def _mask(gateway: Gateway, source: Source | None, inputs: Sequence[Picture]) -> Picture | None:
@@ -206,14 +206,26 @@ async def _mask(gateway: Gateway, source: Source | None, inputs: Sequence[Pictur
     return await asyncio.to_thread(as_mask, picture, inputs[0].size, param="mask")
 
 
-def _output(parsed: ImageFields) -> Output:
-    output = Output(parsed.output_format or "png", parsed.output_compression, parsed.background or "auto")
+class Encoded(Protocol):
+    """Fields that say how pictures are encoded."""
+
+    @property
+    def output_format(self) -> ImageFormat | None: ...
+    @property
+    def output_compression(self) -> int | None: ...
+    @property
+    def background(self) -> Background | None: ...
+
+
+def output_of(fields: Encoded) -> Output:
+    """How the pictures are to be encoded. Raises InvalidRequest for transparency in a format without it."""
+    output = Output(fields.output_format or "png", fields.output_compression, fields.background or "auto")
     if output.background == "transparent" and output.format == "jpeg":
         raise InvalidRequest("background 'transparent' needs output_format png or webp, not 'jpeg'", param="background")
     return output
 
 
-def _keep_background(request: Request, warnings: list[Warning]) -> tuple[Request, tuple[Warning, ...]]:
+def keep_background(request: Request, warnings: Sequence[Warning]) -> tuple[Request, tuple[Warning, ...]]:
     """No model here draws transparency yet: say so rather than claim it."""
     if request.output.background != "transparent":
         return request, tuple(warnings)

@@ -63,10 +63,12 @@ async def job_accepted(call: Call) -> Response:
 @dataclass(frozen=True, slots=True)
 class Wire:
     """How a dialect answers: ``reply`` waits for the outcome and renders it; ``stream``, where the client asked for
-    server-sent events, renders them (errors too) instead; ``accepted`` is the 202 of a job that nobody waits for."""
+    one, gives a body of ``stream_type`` bit by bit (errors too) instead; ``accepted`` is the 202 of a job that nobody
+    waits for."""
 
     reply: Reply
     stream: Stream | None = None
+    stream_type: str = "text/event-stream"
     accepted: Reply = job_accepted
     response_format: ResponseFormat = "b64_json"
 
@@ -99,7 +101,7 @@ async def conduct(
             return await wire.accepted(call)
         if wire.stream is not None:
             kept = {**call.headers, "Cache-Control": "no-cache"}
-            return StreamingResponse(_streamed(call, wire.stream), media_type="text/event-stream", headers=kept)
+            return StreamingResponse(_streamed(call, wire.stream), media_type=wire.stream_type, headers=kept)
         return await _answered(call, wire.reply, client)
 
 

@@ -69,7 +69,7 @@ async def health(http: HttpRequest) -> Response:
         roster = gateway_of(http).service.roster
     except NotReady:
         return _json({"status": "loading", "model": None, "ready": False, "models": []}, status=503)
-    states = [{"id": m.spec.id, "state": m.state, "error": str(m.error) if m.error else None} for m in roster]
+    states = [{"id": m.spec.id, "state": m.state, "error": str(m.error) if m.error else None} for m in roster.own]
     state = roster.default.state
     body = {
         "status": "ok" if state == "ready" else state,

@@ -34,7 +34,8 @@ async def model(http: HttpRequest, model_id: str) -> Response:
 
 
 def _entry(model: ServedModel) -> dict[str, Any]:
-    return {**describe(model.spec), "state": model.state}
+    stand_in = None if model.stand_in is None else model.stand_in.spec.id
+    return {**describe(model.spec), "state": model.state, "stand_in": stand_in}
 
 
 def _json(value: object) -> Response:

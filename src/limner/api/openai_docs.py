@@ -155,21 +155,20 @@ def _json(schema: Docs) -> Docs:
 
 
 def _as_form(schema: Docs) -> Docs:
-    """The same fields in a form, which has no null."""
-    given = {name: _not_null(field) for name, field in schema["properties"].items()}
-    return {**schema, "properties": given}
+    """The same fields in a form, where an empty one stands for null."""
+    return {**schema, "properties": {name: _or_empty(field) for name, field in schema["properties"].items()}}
 
 
-def _not_null(field: Docs) -> Docs:
-    kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
-    return {**{key: value for key, value in field.items() if key != "anyOf"}, **kinds[0]} if len(kinds) == 1 else field
+def _or_empty(field: Docs) -> Docs:
+    kinds = [{"const": ""} if kind == {"type": "null"} else kind for kind in field.get("anyOf", ())]
+    return {**field, "anyOf": kinds} if kinds else field
 
 
 _FORM: Final = {
     "image": some(_FILE),
     "mask": _FILE,
     "url": array(_URL),
-    "extra_body": {"type": "string", "contentMediaType": "application/json"},
+    "extra_body": {"type": "string", "description": "a JSON object with more parameters"},
 }
 GENERATIONS: Final[dict[str, Any]] = pictures({"required": True, "content": _json(fields({}, ["prompt"]))})
 EDITS: Final[dict[str, Any]] = pictures(

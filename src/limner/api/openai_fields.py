@@ -155,7 +155,7 @@ def model_params(parsed: ImageFields, spec: ModelSpec, *, from_form: bool) -> di
     if from_form:
         params = {name: _from_text(value, spec.params.get(name)) for name, value in params.items()}
     if loras is not None:
-        params["lora"] = _loras(loras)
+        params["lora"] = read_loras(loras)
     return params
 
 
@@ -174,7 +174,7 @@ def _from_text(value: Any, param: ParamSpec | None) -> Any:
             return value
 
 
-def _loras(value: Any) -> tuple[Lora, ...]:
+def read_loras(value: Any) -> tuple[Lora, ...]:
     """``{"path"|"name", "scale"}``, its JSON text, or a list of them."""
     if isinstance(value, str):
         value = _from_json(value)

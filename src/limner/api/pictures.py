@@ -5,7 +5,7 @@ Owns the order of checks: count first, then bytes, then fetching, then decoding.
 
 import asyncio
 import weakref
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.datastructures import UploadFile
 
@@ -83,6 +83,11 @@ class PictureReader:
         raise UnsupportedMedia(
             f"{param!r} must be an uploaded file, a data: URL or an http(s) URL, not {shown(text)}", param=param
         )
+
+    async def read_file(self, load: Callable[[], Awaitable[bytes]], param: str) -> Picture:
+        """Decode the file that ``load`` brings."""
+        async with self._files:
+            return self._budget.hold(await self._media.decode(await load(), param=param))
 
     def _check_bytes(self, upload: UploadFile, param: str) -> None:
         if upload.size is not None and upload.size > self._max_image_bytes:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from limner.engine import Engine
 
 _USUAL_STEPS = 20
+_SAMPLER = "sampler"  # the one parameter that is no argument of a pipeline but chooses its scheduler
 
 
 class LocalBackend:
@@ -228,7 +229,7 @@ def _samples(engine: "Engine", info: LoadedModel, spec: ModelSpec, request: Requ
         param = spec.params.get(name)
         if isinstance(value, tuple):
             loras += value
-        elif value is None:
+        elif value is None or name == _SAMPLER:
             continue
         elif param is not None and param.encoded:
             encoded[param.argument or name] = str(value)
@@ -246,6 +247,7 @@ def _samples(engine: "Engine", info: LoadedModel, spec: ModelSpec, request: Requ
             previews=request.previews,
             owner=request.owner,
             loras=loras,
+            sampler=str(request.params.get(_SAMPLER) or ""),
         )
         for i in range(request.n)
     ]

@@ -45,8 +45,12 @@ class Kept:
         Where the sizes are equal, what the mask keeps is the original's bytes.
         """
         original, mask = (resized(image, drawn.size) for image in (self.original, self.mask))
-        image = PIL.Image.composite(opaque(drawn), original, mask)
-        return Picture(cast(PixelMode, image.mode), drawn.size, image.tobytes())
+        return picture_of(PIL.Image.composite(opaque(drawn), original, mask))
+
+
+def picture_of(image: PIL.Image.Image) -> Picture:
+    """An image of mode RGB, RGBA or L as a Picture."""
+    return Picture(cast(PixelMode, image.mode), Size(*image.size), image.tobytes())
 
 
 def _image(picture: Picture) -> PIL.Image.Image:

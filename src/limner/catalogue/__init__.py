@@ -8,9 +8,10 @@ from limner.catalogue.describe import describe, effective
 from limner.catalogue.index import Catalogue, SourceMatch
 from limner.catalogue.load import CatalogueError
 from limner.catalogue.resolve import Policy, Resolution, resolve
-from limner.catalogue.spec import ModelSpec, ParamSpec, Route, SizeRules
+from limner.catalogue.spec import BORROWED, ModelSpec, ParamSpec, Route, SizeRules
 
 __all__ = [
+    "BORROWED",
     "Catalogue",
     "CatalogueError",
     "ModelSpec",

@@ -5,18 +5,18 @@ Owns validation of one file's content; merging files and building specs is `load
 
 import math
 from datetime import UTC, date, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from limner.catalogue.spec import ParamSpec, ParamType, SizeRules
+from limner.catalogue.spec import LOCAL, ParamSpec, ParamType, RequestField, SizeRules
 from limner.core import Operation, Size
 
 Scalar = bool | int | float | str
 
 
 def _size(value: object) -> object:
-    return Size.parse(value) if isinstance(value, str) else value
+    return Size.parse(value) if isinstance(value, str) and value != "auto" else value
 
 
 SizeText = Annotated[Size, BeforeValidator(_size), PlainSerializer(str)]
@@ -47,12 +47,21 @@ class ParamEntry(Entry):
     defaults: dict[Operation, Scalar] = {}
     encoded: bool = False
     caution: str | None = None
+    field: RequestField | None = None
+    sizes: dict[str, SizeText | Literal["auto"]] = {}
+    scales: dict[str, Annotated[float, Field(gt=0, le=16)]] = {}
+    labels: dict[str, str] = {}
+    excludes: dict[str, str] = {}
+    cost_factors: dict[str, Annotated[float, Field(gt=0)]] = {}
 
     def spec(self, name: str) -> ParamSpec:
         """As the immutable value the rest of the server sees; an argument has the parameter's name by default."""
         named = name if self.argument is True else self.argument or None
         argument = None if self.ignored else named
         fields = {key: getattr(self, key) for key in type(self).model_fields if key != "argument"}
+        fields["sizes"] = {label: None if size == "auto" else size for label, size in self.sizes.items()}
+        if self.type == "enum" and not self.choices:  # whatever has a meaning is a choice
+            fields["choices"] = tuple(self.sizes or self.scales or self.labels)
         if self.forced is not None:
             fields["default"] = self.forced
         return ParamSpec(name=name, argument=argument, **fields)
@@ -77,6 +86,13 @@ class SizeEntry(Entry):
         return SizeRules(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
+class RouteEntry(Entry):
+    """A way to run the model other than on this machine; see `Route`."""
+
+    backend: str
+    source: str
+
+
 class ModelEntry(Entry):
     """One model after the family's defaults have been laid under it.
 
@@ -88,7 +104,8 @@ class ModelEntry(Entry):
     id: str
     title: str
     source: str | None = None
-    backend: str = "local"
+    backend: str = LOCAL
+    routes: tuple[RouteEntry, ...] = ()
     aliases: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
     stands_for_classes: bool = False
@@ -115,9 +132,18 @@ class ModelEntry(Entry):
         return int(datetime(self.released.year, self.released.month, self.released.day, tzinfo=UTC).timestamp())
 
 
+class VirtualEntry(Entry):
+    """A name that means whichever model fits: the first of ``prefer`` that is served and can do what is asked."""
+
+    id: str
+    title: str
+    prefer: tuple[str, ...] = ()
+
+
 class FileEntry(Entry):
-    """One file before merging: a family's name, defaults for its models, and the models."""
+    """One file before merging: a family's name, defaults for its models, and the models; or virtual names alone."""
 
     family: str
     defaults: dict[str, object] = {}
-    models: list[dict[str, object]] = Field(min_length=1)
+    models: list[dict[str, object]] = []
+    virtual: list[VirtualEntry] = []

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from limner.catalogue.load import CatalogueError, Known, builtin_files, read_files
-from limner.catalogue.spec import ModelSpec
+from limner.catalogue.load import CatalogueError, Contents, Known, Virtual, builtin_files, read_files
+from limner.catalogue.spec import BORROWED, ModelSpec
 from limner.core import Operation, Warning
 from limner.errors import ModelNotFound
 
@@ -31,9 +31,10 @@ class SourceMatch:
 class Catalogue:
     """Every known model. Immutable."""
 
-    def __init__(self, known: Iterable[Known]) -> None:
-        """Raises CatalogueError when two models share a name or a class, or when there is not one fallback."""
-        everything = tuple(known)
+    def __init__(self, contents: Contents) -> None:
+        """Raises CatalogueError when two models share a name or a class, when there is not one fallback, or when a
+        route or a virtual name means a model that is not there."""
+        everything = contents.known
         fallbacks = [item for item in everything if item.fallback]
         if len(fallbacks) != 1:
             raise CatalogueError(f"exactly one model must be the fallback, not {len(fallbacks)}")
@@ -41,6 +42,8 @@ class Catalogue:
         self._known = tuple(item for item in everything if not item.fallback)
         self._by_name = _unique((name, item) for item in self._known for name in _names(item.spec))
         self._by_class = _unique((cls, i) for i in self._known if i.stands_for_classes for cls in sorted(i.classes))
+        self._virtual = {each.id.casefold(): each for each in contents.virtual}
+        self._check_names()
 
     @classmethod
     def builtin(cls) -> Self:
@@ -56,6 +59,26 @@ class Catalogue:
         """Every known model, in the order of the files."""
         return tuple(item.spec for item in self._known)
 
+    def _check_names(self) -> None:
+        borrowed = ((item.spec.id, r.source) for item in self._known for r in item.spec.routes if r.backend == BORROWED)
+        preferred = ((each.id, name) for each in self._virtual.values() for name in each.prefer)
+        for owner, name in (*borrowed, *preferred):
+            item = self._by_name.get(name.casefold())
+            if item is None or item.spec.id != name:
+                raise CatalogueError(f"{owner} names {name!r}, which is no model's id")
+        for name in self._virtual:
+            if name in self._by_name:
+                raise CatalogueError(f"the virtual name {name!r} is a model's")
+
+    def virtual(self) -> tuple[Virtual, ...]:
+        """The names that mean whichever model fits."""
+        return tuple(self._virtual.values())
+
+    def preferences(self, name: str) -> tuple[str, ...] | None:
+        """The ids that a virtual name prefers, best first; None where ``name`` is no virtual one."""
+        virtual = self._virtual.get(name.casefold())
+        return None if virtual is None else virtual.prefer
+
     def get(self, name: str) -> ModelSpec:
         """The model of this id or alias; case does not matter. Raises ModelNotFound."""
         item = self._by_name.get(name.casefold())
@@ -67,11 +90,12 @@ class Catalogue:
         """What to serve ``source`` as: a known id or alias, a Hugging Face id, a directory or a single file.
 
         Tried in this order: the name itself, its last part against the known names and patterns (unless
-        ``pipeline_class`` contradicts), the class, and last a general entry with a warning. Never refuses.
+        ``pipeline_class`` contradicts), the class, and last a general entry with a warning. Never refuses; a name may be
+        that of a model without weights to load (``spec.loads`` is None).
         """
         local = _is_local(source)
         item = self._by_name.get(source.casefold())
-        if item is not None:
+        if item is not None and not (local and item.spec.loads is None):
             return SourceMatch(_from_source(item.spec, source) if local else item.spec)
         item = self._recognised(_last_part(source), pipeline_class)
         if item is not None:
@@ -91,6 +115,7 @@ class Catalogue:
         fits = (
             (len(pattern), item)
             for item in self._known
+            if item.spec.loads is not None
             if pipeline_class is None or pipeline_class in item.classes
             for pattern in (*item.patterns, _last_part(item.spec.id))
             if fnmatch.fnmatchcase(plain, _plain(pattern))

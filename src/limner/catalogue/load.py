@@ -1,23 +1,23 @@
 """Reading catalogue files: TOML text to specs, strictly.
 
-Owns the merging (shared parameters, under the family's defaults, under the model's own keys) and the checks that a
-file's content makes sense. Every error names the file, the place and the key.
+Owns the merging: shared parameters, under the family's defaults, under the model's own keys. Whether the result makes
+sense is `checks`. Every error names the file, the place and the key.
 """
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
 from pydantic import ValidationError
 
+from limner.catalogue.checks import param_trouble, size_trouble, spec_trouble
 from limner.catalogue.entries import FileEntry, ModelEntry
-from limner.catalogue.parameters import PRESENCE, condition_of
-from limner.catalogue.sizing import CHOSEN_MULTIPLE, problem, snap
+from limner.catalogue.fields import OPEN_SIZE
+from limner.catalogue.labels import scaled
 from limner.catalogue.spec import ModelSpec, ParamSpec, Route, SizeRules
-from limner.catalogue.values import checked
-from limner.errors import InvalidRequest
+from limner.core import Size
 
 SHARED = "shared.toml"
 """The file of parameters that mean the same in every family; each of its tables is a parameter."""
@@ -45,6 +45,23 @@ class Known:
         return frozenset(name for route in self.spec.routes for name in route.pipelines.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Virtual:
+    """A name that means whichever model fits: the first of ``prefer`` that is served and can do what is asked."""
+
+    id: str
+    title: str
+    prefer: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What catalogue files hold."""
+
+    known: tuple[Known, ...]
+    virtual: tuple[Virtual, ...] = ()
+
+
 def builtin_files() -> dict[str, str]:
     """The files that come with the package, by name."""
     folder = resources.files("limner.catalogue").joinpath("data")
@@ -52,11 +69,14 @@ def builtin_files() -> dict[str, str]:
     return {item.name: item.read_text(encoding="utf-8") for item in files}
 
 
-def read_files(files: Mapping[str, str]) -> tuple[Known, ...]:
-    """Every model in ``files`` (name to TOML text), in order. Raises CatalogueError."""
+def read_files(files: Mapping[str, str]) -> Contents:
+    """Everything in ``files`` (name to TOML text), in order. Raises CatalogueError."""
     tables = {name: _toml(name, text) for name, text in files.items()}
     shared = tables.pop(SHARED, {})
-    return tuple(known for name, table in tables.items() for known in _read_file(name, table, shared))
+    entries = {name: _file(name, table) for name, table in tables.items()}
+    known = (known for name, file in entries.items() for known in _models(name, file, shared))
+    virtual = (Virtual(each.id, each.title, each.prefer) for file in entries.values() for each in file.virtual)
+    return Contents(tuple(known), tuple(virtual))
 
 
 def _toml(name: str, text: str) -> dict[str, Any]:
@@ -66,11 +86,14 @@ def _toml(name: str, text: str) -> dict[str, Any]:
         raise CatalogueError(f"{name}: not valid TOML: {error}") from error
 
 
-def _read_file(name: str, table: dict[str, Any], shared: dict[str, Any]) -> list[Known]:
+def _file(name: str, table: dict[str, Any]) -> FileEntry:
     try:
-        file = FileEntry.model_validate(table)
+        return FileEntry.model_validate(table)
     except ValidationError as error:
         raise _explain(name, error) from error
+
+
+def _models(name: str, file: FileEntry, shared: dict[str, Any]) -> list[Known]:
     return [_read_model(f"{name}: models[{i}]", file, model, shared) for i, model in enumerate(file.models)]
 
 
@@ -83,6 +106,16 @@ def _read_model(where: str, file: FileEntry, model: dict[str, Any], shared: dict
     known = Known(_spec(file.family, entry), entry.patterns, entry.stands_for_classes, entry.fallback)
     _check(f"{where} ({entry.id})", known)
     return known
+
+
+def _check(where: str, known: Known) -> None:
+    """What types alone cannot say. Raises CatalogueError."""
+    spec = known.spec
+    troubles = {"sizes": size_trouble(spec.sizes), "pipelines": None if known.fallback else spec_trouble(spec)}
+    troubles |= {f"params.{param.name}": param_trouble(param, spec) for param in spec.params.values()}
+    for place, trouble in troubles.items():
+        if trouble:
+            raise CatalogueError(f"{where}.{place}: {trouble}")
 
 
 def _merge(
@@ -105,18 +138,18 @@ def _merge(
 
 
 def _spec(family: str, entry: ModelEntry) -> ModelSpec:
-    pipelines = {op: name for op, name in entry.pipelines.items() if op in entry.operations}
-    route = Route(entry.backend, entry.source or entry.id, pipelines, entry.arguments)
+    params = {name: param.spec(name) for name, param in entry.params.items()}
+    brought = sum(int(param.maximum or 1) for param in params.values() if param.type == "images")
     return ModelSpec(
         id=entry.id,
         family=family,
         title=entry.title,
         operations=frozenset(entry.operations),
-        sizes=entry.sizes.rules(),
-        params={name: param.spec(name) for name, param in entry.params.items()},
-        routes=(route,),
+        sizes=_sizes(entry.sizes.rules(), params),
+        params=params,
+        routes=_routes(entry),
         aliases=entry.aliases,
-        max_images=entry.max_images,
+        max_images=entry.max_images or brought,
         max_n=entry.max_n,
         max_prompt_chars=entry.max_prompt_chars,
         licence=entry.licence,
@@ -126,53 +159,26 @@ def _spec(family: str, entry: ModelEntry) -> ModelSpec:
     )
 
 
-def _check(where: str, known: Known) -> None:
-    """What types alone cannot say. Raises CatalogueError."""
-    spec = known.spec
-    trouble = _size_trouble(spec.sizes)
-    if trouble:
-        raise CatalogueError(f"{where}.sizes: {trouble}")
-    for param in spec.params.values():
-        _check_param(f"{where}.params.{param.name}", param, spec)
-    missing = [op.value for op in spec.sorted_operations if op not in spec.routes[0].pipelines]
-    if spec.routes[0].backend == "local" and not known.fallback and (missing or not spec.operations):
-        raise CatalogueError(f"{where}.pipelines: no class for {', '.join(missing) or 'any operation'}")
+def _routes(entry: ModelEntry) -> tuple[Route, ...]:
+    """The model's own weights first, if it has any here, then who else can draw it."""
+    others = tuple(Route(route.backend, route.source) for route in entry.routes)
+    if others and not entry.pipelines:
+        return others
+    pipelines = {op: name for op, name in entry.pipelines.items() if op in entry.operations}
+    return (Route(entry.backend, entry.source or entry.id, pipelines, entry.arguments), *others)
 
 
-def _size_trouble(rules: SizeRules) -> str | None:
-    lowest, highest = (-(-side // CHOSEN_MULTIPLE) * CHOSEN_MULTIPLE for side in (rules.min_side_px, rules.max_side_px))
-    if problem(rules.default, rules) or snap(rules.default, rules) != rules.default:
-        return f"the default {rules.default} breaks the rules"
-    if rules.min_side_px % rules.multiple or rules.max_side_px % rules.multiple:
-        return f"sides of {rules.min_side_px} and {rules.max_side_px} are not multiples of {rules.multiple}"
-    if max(lowest * highest, rules.edit_pixels, rules.default.pixels) > rules.max_pixels:
-        return f"max_pixels {rules.max_pixels} is less than an edge case, the default or edit_pixels needs"
-    return None
-
-
-def _check_param(where: str, param: ParamSpec, spec: ModelSpec) -> None:
-    for value in (param.default, param.forced, *param.defaults.values()):
-        try:
-            if value is not None and checked(param, value) != value:
-                raise CatalogueError(f"{where}: {value!r} is not of type {param.type}")
-        except InvalidRequest as error:
-            raise CatalogueError(f"{where}: {error}") from error
-    if (param.type == "enum") != bool(param.choices):
-        raise CatalogueError(f"{where}.choices: an enum needs choices, other types take none")
-    _check_ignored_when(where, param, spec)
-
-
-def _check_ignored_when(where: str, param: ParamSpec, spec: ModelSpec) -> None:
-    condition = condition_of(param.ignored_when or "")
-    if condition is not None:
-        other = spec.params.get(condition[0])
-        if other is None or other.type not in ("integer", "number"):
-            raise CatalogueError(f"{where}.ignored_when: the model has no number {condition[0]!r}")
-        return
-    other = spec.params.get(param.ignored_when or "")
-    if param.ignored_when and param.ignored_when not in PRESENCE and (other is None or other.default is not None):
-        allowed = f"{', '.join(PRESENCE)}, a parameter without default or 'NAME <= NUMBER'"
-        raise CatalogueError(f"{where}.ignored_when: {param.ignored_when!r}; allowed: {allowed}")
+def _sizes(rules: SizeRules, params: Mapping[str, ParamSpec]) -> SizeRules:
+    """``rules``, limited to the sizes that the parameters name where these leave none open."""
+    named = [size for param in params.values() if param.sizing for size in param.sizes.values()]
+    free = None in named or any(param.sizing and param.type == "size" for param in params.values())
+    if rules.choices or free:
+        return rules
+    factors = [factor for param in params.values() if param.sizing for factor in param.scales.values()] or [1.0]
+    drawn = [scaled(size, factor) for size in named if size is not None for factor in factors]
+    fields = [param for param in params.values() if param.request_field == "size" and param.type == "enum"]
+    drawn += [Size.parse(choice) for param in fields for choice in param.choices if choice != OPEN_SIZE]
+    return replace(rules, choices=tuple(dict.fromkeys(drawn)))
 
 
 def _explain(where: str, error: ValidationError) -> CatalogueError:

@@ -3,33 +3,14 @@
 Owns the rules that need the whole request; one value's type and range is `values`.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
+from limner.catalogue.conditions import ignored_reason
 from limner.catalogue.spec import ModelSpec, ParamSpec
 from limner.catalogue.values import checked, shown
 from limner.core import Operation, ParamValue, Request, Warning
 from limner.errors import InvalidRequest, LimnerError, MissingParameter, UnknownParameter
-
-REQUEST_FIELDS = ("n", "size", "seed")
-"""Fields of a Request that a model's table may declare ignored; they are not among ``Request.params``."""
-
-PRESENCE: Mapping[str, Callable[[Request], bool]] = {
-    "inputs": lambda request: bool(request.inputs),
-    "mask": lambda request: request.mask is not None,
-}
-"""Request fields that ``ignored_when`` may name, and when they count as given."""
-
-_AT_MOST = re.compile(r"(\w+) <= (\d+(?:\.\d+)?)")
-
-
-def condition_of(ignored_when: str) -> tuple[str, float] | None:
-    """``"guidance_scale <= 1"`` as its parameter and bound; None for a name, whose presence is the condition."""
-    match = _AT_MOST.fullmatch(ignored_when)
-    return (match[1], float(match[2])) if match else None
-
 
 def settle_params(
     request: Request, spec: ModelSpec, unknown: Literal["refuse", "warn"]
@@ -52,40 +33,16 @@ def settle_params(
     return values, tuple(warnings)
 
 
-def without_ignored_fields(request: Request, spec: ModelSpec) -> tuple[Request, tuple[Warning, ...]]:
-    """``request`` less the fields (``n``, ``size``, ``seed``) that the model's table says are without effect."""
-    warnings = []
-    for name in REQUEST_FIELDS:
-        param = spec.params.get(name)
-        asked = request.n != 1 if name == "n" else getattr(request, name) is not None
-        reason = None if param is None or not asked else _ignored(param, request, spec)
-        if reason is not None:
-            warnings.append(Warning(name, "ignored", f"{name!r} has no effect: {reason}"))
-            request = _reset(request, name)
-    return request, tuple(warnings)
-
-
-def _reset(request: Request, name: str) -> Request:
-    match name:
-        case "n":
-            return replace(request, n=1)
-        case "size":
-            return replace(request, size=None)
-        case _:  # a seed without effect does no harm, and dropping it would only draw another
-            return request
-
-
 def _applicable(spec: ModelSpec, operation: Operation) -> Iterable[ParamSpec]:
-    return (p for p in spec.params.values() if p.applies_to(operation) and p.name not in REQUEST_FIELDS)
+    return (p for p in spec.params.values() if p.applies_to(operation) and p.request_field is None)
 
 
 def _settle(
     param: ParamSpec, asked: ParamValue, request: Request, spec: ModelSpec
 ) -> tuple[ParamValue, Warning | None]:
-    reason = _ignored(param, request, spec)
+    reason = ignored_reason(param, request, spec)
     if reason is not None:
-        message = f"{param.name!r} has no effect: {reason}"
-        return None, None if asked is None else Warning(param.name, "ignored", message)
+        return None, _missed(param, param.default if asked is None and param.ignored else asked, reason)
     if param.forced is not None:
         changed = asked is not None and asked != param.forced
         message = f"{param.name!r} is always {param.forced} for this model; {shown(asked)} was not used"
@@ -98,40 +55,17 @@ def _settle(
     return (default if asked is None else asked), None
 
 
-def _ignored(param: ParamSpec, request: Request, spec: ModelSpec) -> str | None:
-    """Why ``param`` has no effect in ``request``, or None."""
-    if param.ignored:
-        return param.ignored
-    if param.ignored_when is None:
+def _missed(param: ParamSpec, value: ParamValue, reason: str) -> Warning | None:
+    """A warning where somebody misses ``value``: nobody does what is switched off."""
+    if value is None or value is False:
         return None
-    condition = condition_of(param.ignored_when)
-    if condition is not None:
-        name, bound = condition
-        number = _number(spec.params.get(name), request)
-        weak = number is not None and number <= bound
-        return f"it needs {name!r} above {bound:g}, which is {number:g}" if weak else None
-    return f"it is not used when {param.ignored_when!r} is given" if _given(request, param.ignored_when) else None
-
-
-def _given(request: Request, name: str) -> bool:
-    field = PRESENCE.get(name)
-    return request.params.get(name) is not None if field is None else field(request)
-
-
-def _number(param: ParamSpec | None, request: Request) -> float | None:
-    """The number that ``param`` will have; None where the pipeline decides or where it is going to be refused."""
-    if param is None or not param.applies_to(request.operation):
-        return None
-    asked = request.params.get(param.name)
-    value = param.default_for(request.operation) if asked is None else asked
-    value = value if param.forced is None else param.forced
-    return float(value) if isinstance(value, int | float) and abs(value) < 1e9 else None
+    return Warning(param.name, "ignored", f"{param.name!r} has no effect: {reason}")
 
 
 def _unknown(
     given: Iterable[str], operation: Operation, spec: ModelSpec, policy: Literal["refuse", "warn"]
 ) -> Iterable[Warning]:
-    known = [param.name for param in _applicable(spec, operation)]
+    known = [param.name for param in spec.params.values() if param.applies_to(operation)]
     for name in given:
         if name in known:
             continue

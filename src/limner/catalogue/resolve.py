@@ -9,18 +9,19 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from limner.catalogue.describe import effective
-from limner.catalogue.parameters import settle_params, without_ignored_fields
+from limner.catalogue.fields import MAX_SEED, RANDOM_SEEDS, with_fields, without_ignored_fields
+from limner.catalogue.images import PLAIN, image_params, with_counts
+from limner.catalogue.labels import labelled_size
+from limner.catalogue.parameters import settle_params
 from limner.catalogue.sizing import settle_size
 from limner.catalogue.spec import ModelSpec, SizeRules
-from limner.catalogue.values import shown
+from limner.catalogue.values import checked, shown
 from limner.config import Settings
 from limner.core import Operation, Request, Warning
 from limner.errors import InvalidRequest, MissingParameter
 
 __all__ = ["Policy", "Resolution", "effective", "resolve"]
 
-MAX_SEED = 2**63 - 1
-RANDOM_SEEDS = 2**32  # drawn seeds stay short enough to be typed and to pass through a double unharmed
 MAX_PREVIEWS = 3
 PROMPTED = frozenset({Operation.GENERATE, Operation.EDIT, Operation.INPAINT, Operation.REGION_EDIT})
 MASKABLE = frozenset({Operation.INPAINT, Operation.OUTPAINT, Operation.REGION_EDIT})
@@ -56,31 +57,35 @@ def resolve(request: Request, spec: ModelSpec, policy: Policy) -> Resolution:
     A resolved request resolves to itself. Raises InvalidRequest, MissingParameter or UnknownParameter.
     """
     _check_pictures(request, spec, policy)
+    request, moved = with_fields(with_counts(request, spec), spec)
     _check_prompt(request, spec)
     request, ignored = without_ignored_fields(request, spec)
     _check_counts(request, spec, policy)
     seed = _settled_seed(request)
     params, param_warnings = settle_params(request, spec, policy.unknown_parameters)
-    size, size_warnings = settle_size(request, spec)
+    labelled, params, label_warnings = labelled_size(request, spec, params)
+    size, size_warnings = settle_size(request, spec, labelled)
     resolved = replace(request, model=spec.id, seed=seed, size=size, params=params)
     _check_work(resolved, policy)
-    return Resolution(resolved, spec, (*ignored, *param_warnings, *size_warnings, *_few_previews(resolved)))
+    warnings = (*moved, *ignored, *param_warnings, *label_warnings, *size_warnings, *_few_previews(resolved))
+    return Resolution(resolved, spec, warnings)
 
 
 def _check_pictures(request: Request, spec: ModelSpec, policy: Policy) -> None:
     count, limit = len(request.inputs), min(spec.max_images, policy.max_images)
+    name = next((param.name for param in image_params(spec)), PLAIN)
     if count > limit:
         raise InvalidRequest(
-            f"Invalid value for 'image': {count} pictures. Allowed for {spec.id}: at most {limit}", param="image"
+            f"Invalid value for {name!r}: {count} pictures. Allowed for {spec.id}: at most {limit}", param=name
         )
     operation = request.operation
     if operation not in spec.operations:
         able = ", ".join(other.value for other in spec.sorted_operations)
         raise InvalidRequest(f"{spec.id} cannot {operation.value}. Allowed: {able}", param="operation")
     if operation is Operation.GENERATE and count:
-        raise InvalidRequest(f"'generate' takes no input pictures, {count} given; ask for 'edit'", param="image")
+        raise InvalidRequest(f"'generate' takes no input pictures, {count} given; ask for 'edit'", param=name)
     if operation is not Operation.GENERATE and not count:
-        raise MissingParameter(f"Missing required parameter: 'image' ({operation.value} needs one)", param="image")
+        raise MissingParameter(f"Missing required parameter: {name!r} ({operation.value} needs one)", param=name)
     _check_mask(request)
     _check_pictures_read(request, spec.sizes)
 
@@ -121,7 +126,9 @@ def _check_mask(request: Request) -> None:
 
 
 def _check_prompt(request: Request, spec: ModelSpec) -> None:
-    if request.operation in PROMPTED and not request.prompt.strip():
+    param = next((param for param in spec.params.values() if param.request_field == "prompt"), None)
+    needed = request.operation in PROMPTED or (param is not None and param.required)
+    if needed and not request.prompt.strip():
         raise MissingParameter("Missing required parameter: 'prompt' (it is empty or blank)", param="prompt")
     if len(request.prompt) > spec.max_prompt_chars:
         raise InvalidRequest(
@@ -129,6 +136,8 @@ def _check_prompt(request: Request, spec: ModelSpec) -> None:
             f"Allowed: at most {spec.max_prompt_chars:,}",
             param="prompt",
         )
+    if param is not None:
+        checked(param, request.prompt)
 
 
 def _check_counts(request: Request, spec: ModelSpec, policy: Policy) -> None:

@@ -4,6 +4,7 @@ Owns arithmetic on sizes; reading the prompt is `aspect`.
 """
 
 import math
+from dataclasses import dataclass
 
 from limner.catalogue.aspect import Shape, infer
 from limner.catalogue.spec import ModelSpec, SizeRules
@@ -15,12 +16,36 @@ AREA_WEIGHT = 0.2  # of a size that we choose: proportions off by a tenth are as
 BENT = 0.2  # log of the factor by which proportions may be off before we say so; multiples alone cost less
 
 
-def settle_size(request: Request, spec: ModelSpec) -> tuple[Size, tuple[Warning, ...]]:
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a request's parameters, of which the first is ``param``, say of its size: a size, or a factor of the sides
+    of whatever it would be without them."""
+
+    param: str
+    size: Size | None
+    factor: float
+
+
+def settle_size(
+    request: Request, spec: ModelSpec, label: Label | None = None
+) -> tuple[Size, tuple[Warning, ...]]:
     """The size to draw, which obeys every rule of ``spec.sizes``. Raises InvalidRequest for a size out of bounds."""
-    size, warnings = _settled(request, spec)
+    size, warnings = _settled(request, spec) if label is None else _labelled(request, spec, label)
     if spec.sizes.caution is None or size == spec.sizes.default:
         return size, warnings
     return size, (*warnings, Warning("size", "unverified", spec.sizes.caution))
+
+
+def _labelled(request: Request, spec: ModelSpec, label: Label) -> tuple[Size, tuple[Warning, ...]]:
+    if request.size is not None:
+        return _given(request.size, spec.sizes, spec.id)
+    size, warnings = (label.size, ()) if label.size is not None else _settled(request, spec)
+    if label.size is None:
+        size = Size(round(size.width_px * label.factor), round(size.height_px * label.factor))
+    trouble = problem(size, spec.sizes)
+    if trouble:
+        raise InvalidRequest(f"Invalid value for {label.param!r}: it means {size}. {trouble}", param=label.param)
+    return snap(size, spec.sizes), warnings
 
 
 def _settled(request: Request, spec: ModelSpec) -> tuple[Size, tuple[Warning, ...]]:

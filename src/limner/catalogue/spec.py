@@ -3,14 +3,19 @@
 Owns the shapes only; reading the files is `load`, applying the rules is `resolve`.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from limner.core import Operation, ParamValue, Size
 
-ParamType = Literal["integer", "number", "string", "boolean", "enum", "loras"]
+LOCAL = "local"  # a route's backend: this machine draws
+BORROWED = "served"  # a route's backend: another model of this catalogue draws, where that one is served
+ParamType = Literal["integer", "number", "string", "boolean", "enum", "loras", "size", "images", "mask"]
+RequestField = Literal["prompt", "n", "seed", "size", "width", "height", "output_format", "mask"]
+NAMESAKES = ("n", "seed", "size")  # parameters of these names are the request's fields without saying so
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +29,13 @@ class ParamSpec:
     all), ``defaults`` holds defaults that differ by operation.
     ``argument`` is the pipeline argument it becomes; ``encoded`` means that the argument takes the text's embedding,
     made by the pipeline's own text encoder. ``caution`` is what a caller is told who sets it to another value than
-    the default. A parameter named ``n``, ``size`` or ``seed`` adds ``ignored`` or ``ignored_when`` to that field of the
-    request.
+    the default.
+
+    ``field`` makes the parameter another name for a field of the request: its value becomes the field's, and what the
+    table says of it holds for the field. ``sizes`` maps its values to sizes (None leaves the size open), ``scales`` to
+    factors of the sides. Parameters of type "images" count the input pictures that they bring, "mask" is the
+    request's mask. ``labels`` are other words for choices, for people. ``excludes`` are regular expressions that a text
+    must not match, by what they find. ``cost_factors`` multiply the price of a picture.
     """
 
     name: str
@@ -42,9 +52,25 @@ class ParamSpec:
     ignored_when: str | None = None
     operations: frozenset[Operation] = frozenset()
     argument: str | None = None
-    defaults: Mapping[Operation, ParamValue] = field(default_factory=dict)
+    defaults: Mapping[Operation, ParamValue] = dataclasses.field(default_factory=dict)
     encoded: bool = False
     caution: str | None = None
+    field: RequestField | None = None
+    sizes: Mapping[str, Size | None] = dataclasses.field(default_factory=dict)
+    scales: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    excludes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    cost_factors: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def request_field(self) -> RequestField | None:
+        """The field of the request that it stands for, if it does."""
+        return self.field or next((name for name in NAMESAKES if name == self.name), None)
+
+    @property
+    def sizing(self) -> bool:
+        """Whether it says something about the size of what is drawn, beside the request's own field."""
+        return self.request_field is None and (self.type == "size" or bool(self.sizes or self.scales))
 
     def applies_to(self, operation: Operation) -> bool:
         """Whether the parameter exists for ``operation``."""
@@ -77,7 +103,8 @@ class SizeRules:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One way to run a model: a backend's name and what that backend calls the model.
+    """One way to run a model: a backend's name and what that backend calls the model. "local" loads its weights,
+    BORROWED lets another model of the catalogue draw.
 
     ``pipelines`` maps an operation to a diffusers pipeline class name; ``arguments`` are pipeline arguments that are
     always passed.
@@ -85,8 +112,8 @@ class Route:
 
     backend: str
     source: str
-    pipelines: Mapping[Operation, str] = field(default_factory=dict)
-    arguments: Mapping[str, object] = field(default_factory=dict)
+    pipelines: Mapping[Operation, str] = dataclasses.field(default_factory=dict)
+    arguments: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +139,11 @@ class ModelSpec:
     notes: tuple[str, ...] = ()
     created: int = 0
     price_per_image: float | None = None
+
+    @property
+    def loads(self) -> Route | None:
+        """The route by which it is loaded on this machine; None for what only others can draw."""
+        return next((route for route in self.routes if route.backend == LOCAL), None)
 
     @property
     def sorted_operations(self) -> tuple[Operation, ...]:

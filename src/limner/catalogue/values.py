@@ -4,10 +4,11 @@ Owns types, ranges, steps and choices. Knows no request and no model; nothing is
 """
 
 import math
+import re
 import reprlib
 
 from limner.catalogue.spec import ParamSpec
-from limner.core import Lora, ParamValue
+from limner.core import Lora, ParamValue, Size
 from limner.errors import InvalidRequest
 
 MAX_LORAS = 4
@@ -33,7 +34,11 @@ def checked(param: ParamSpec, value: object) -> ParamValue:
         case "boolean" if isinstance(value, bool):
             return value
         case "string" if isinstance(value, str) and _within(param, len(value)):
+            return _without_excluded(param, value)
+        case "size" if isinstance(value, str) and (value in _labels(param) or _is_size(value)):
             return value
+        case "images":
+            return _integer(param, value)
         case "enum" if isinstance(value, str) and value in param.choices:
             return value
         case "loras" if isinstance(value, tuple):
@@ -53,16 +58,36 @@ def allowed(param: ParamSpec) -> str:
     """What ``param`` takes, in words: ``integer from 1 to 200``."""
     match param.type:
         case "enum":
-            return " or ".join(f"'{choice}'" for choice in param.choices)
+            return " or ".join(_labelled(param, choice) for choice in param.choices)
+        case "size":
+            return " or ".join(("WIDTHxHEIGHT in pixels", *(_labelled(param, choice) for choice in _labels(param))))
+        case "images":
+            return "input pictures" if param.maximum is None else _up_to(int(param.maximum))
+        case "mask":
+            return "a picture as large as the first one; what is white is drawn anew"
         case "boolean":
             return "true or false"
         case "string":
-            return "text" if param.maximum is None else f"text of at most {int(param.maximum):,} characters"
+            short = "" if param.maximum is None else f" of at most {int(param.maximum):,} characters"
+            return f"text{short}{' without ' if param.excludes else ''}{' or '.join(param.excludes)}"
         case "loras":
             return f"at most {MAX_LORAS} adapters, each with a path and a scale{_range(param)}"
         case _:
             step = "" if param.step is None else f" in steps of {param.step:g}"
             return f"{param.type}{_range(param)}{step}"
+
+
+def _labels(param: ParamSpec) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*param.choices, *param.sizes, *param.scales)))
+
+
+def _labelled(param: ParamSpec, choice: str) -> str:
+    label = param.labels.get(choice)
+    return f"'{choice}'" if label in (None, choice) else f"'{choice}' ({label})"
+
+
+def _up_to(count: int) -> str:
+    return "an input picture" if count == 1 else f"up to {count} input pictures"
 
 
 def shown(value: object) -> str:
@@ -87,6 +112,23 @@ def _range(param: ParamSpec) -> str:
 def _within(param: ParamSpec, value: float) -> bool:
     above = param.minimum is None or value >= param.minimum
     return above and (param.maximum is None or value <= param.maximum)
+
+
+def _without_excluded(param: ParamSpec, text: str) -> str:
+    for what, pattern in param.excludes.items():
+        if re.search(pattern, text):
+            raise InvalidRequest(
+                f"Invalid value for {param.name!r}: it has {what}. Allowed: {allowed(param)}", param=param.name
+            )
+    return text
+
+
+def _is_size(text: str) -> bool:
+    try:
+        Size.parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _on_step(param: ParamSpec, value: float) -> bool:

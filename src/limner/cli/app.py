@@ -59,6 +59,12 @@ def serve(
         str | None,
         typer.Option("--data", metavar="DIR", help="Where everything the server writes goes; default: user data."),
     ] = None,
+    stand_in: Annotated[
+        str | None,
+        typer.Option(
+            "--stand-in", metavar="MODEL", help="Served model that answers for all others of the catalogue: an emulator."
+        ),
+    ] = None,
     log_level: Annotated[
         options.LogLevelName | None,
         typer.Option(
@@ -69,7 +75,7 @@ def serve(
     """Serve models over HTTP until Ctrl-C."""
     from limner.cli.serving import run_server
 
-    chosen = {"host": host, "port": port, "data": data, "log_level": log_level}
+    chosen = {"host": host, "port": port, "data": data, "stand_in": stand_in, "log_level": log_level}
     return run_server(config, {**chosen, "models": tuple(models) if models else None})
 
 

@@ -8,7 +8,7 @@ from limner.doctor.finding import Finding, ok, problem, shown_bytes, warning
 from limner.engine import EngineSettings, ModelSource, probe
 from limner.engine.weights import Weights, on_disk
 from limner.errors import InvalidRequest, LimnerError
-from limner.runtime import EMBEDDED, find_models
+from limner.runtime import find_models, sources
 
 ROOM = 1.3  # activations and what the allocator keeps, over the weights alone
 LOCAL = "local"
@@ -41,7 +41,7 @@ def _look_at_models(settings: Settings) -> list[Finding]:
 def _each(settings: Settings, bytes_per_number: int) -> tuple[list[Finding], int]:
     """A finding a model, and the bytes that all their weights take."""
     findings, need = [], 0
-    for name in settings.models or (EMBEDDED,):
+    for name in sources(settings):
         try:
             found = _weights(settings, name)
         except LimnerError as error:
@@ -61,7 +61,7 @@ def _each(settings: Settings, bytes_per_number: int) -> tuple[list[Finding], int
 
 def _weights(settings: Settings, name: str) -> Weights | None:
     """A model's weights, None where they have to be downloaded. Raises InvalidRequest or NotReady."""
-    (spec,) = find_models(settings.model_copy(update={"models": (name,)}))
+    (spec,) = find_models(settings.model_copy(update={"models": (name,), "stand_in": ""}))
     route = next((route for route in spec.routes if route.backend == LOCAL), spec.routes[0])
     source = ModelSource(spec.id, route.source)
     return on_disk(source, probe(source))
@@ -78,7 +78,7 @@ def _fit(need: int, free: int, device: str) -> list[Finding]:
 
 def _together(settings: Settings) -> list[Finding]:
     """Whether the models, each found by itself, can be served side by side."""
-    if len(settings.models) < 2:
+    if len(sources(settings)) < 2:
         return []
     try:
         find_models(settings)

@@ -20,6 +20,7 @@ from limner.engine.load import load_pipeline
 from limner.engine.model import Model
 from limner.engine.reading import Reading
 from limner.engine.sample import EngineSettings, Listener, LoadedModel, ModelSource, Sample, Ticket
+from limner.engine.samplers import check_sampler
 from limner.engine.stats import EngineStats, Tally, Uses
 from limner.errors import InvalidRequest, ModelNotFound, NotReady
 
@@ -125,10 +126,13 @@ class Engine:
     def submit(self, sample: Sample, listener: Listener) -> Ticket:
         """Queue a sample; ``listener`` hears what becomes of it, from engine threads.
 
-        Raises ModelNotFound, InvalidRequest (a pipeline class or argument that does not exist) or NotReady at once.
+        Raises ModelNotFound, InvalidRequest (a pipeline class, argument or sampler that does not exist) or NotReady at
+        once.
         """
         model = self._model(sample.model)
-        model.pipeline(sample.pipeline)
+        pipeline = model.pipeline(sample.pipeline)
+        if sample.sampler:
+            check_sampler(sample.sampler, getattr(pipeline, "scheduler", None))
         given = {*sample.arguments, *sample.encoded}
         unknown = sorted(given - model.arguments_of(sample.pipeline))
         if unknown:

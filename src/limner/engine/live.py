@@ -127,7 +127,7 @@ class Live:
             raise Cancelled
 
     def _own_copy(self) -> Any:
-        pipeline = self.model.copy_of(self.sample.pipeline, self.lane)
+        pipeline = self.model.copy_of(self.sample.pipeline, self.lane, self.sample.sampler)
         if hasattr(pipeline, "encode_prompt"):
             pipeline.encode_prompt = self._encoder(pipeline.encode_prompt)
         return pipeline

@@ -19,6 +19,7 @@ from limner.engine.prompts import PromptCache
 from limner.engine.reading import Reading, reading
 from limner.engine.rendezvous import points_of
 from limner.engine.sample import EngineSettings, LoadedModel
+from limner.engine.samplers import scheduler_for
 
 log = logging.getLogger(__name__)
 
@@ -63,14 +64,18 @@ class Model:
                 self._siblings[class_name] = sibling(self._base, class_name)
             return self._siblings[class_name]
 
-    def copy_of(self, class_name: str, lane: int) -> Any:
-        """A pipeline object for one sample: shared modules, its own scheduler, and the lane's own tokenizers."""
+    def copy_of(self, class_name: str, lane: int, sampler: str = "") -> Any:
+        """A pipeline object for one sample: shared modules, its own scheduler, and the lane's own tokenizers.
+
+        Raises InvalidRequest for a ``sampler`` that the model cannot use."""
         original = self.pipeline(class_name)
         pipeline = copy.copy(original)
         parts = self._parts_for(lane)
         for name in original.components.keys() & parts.keys():
             object.__setattr__(pipeline, name, parts[name])
-        if getattr(original, "scheduler", None) is not None:
+        if sampler:
+            object.__setattr__(pipeline, "scheduler", scheduler_for(sampler, original.scheduler))
+        elif getattr(original, "scheduler", None) is not None:
             object.__setattr__(pipeline, "scheduler", copy.deepcopy(original.scheduler))
         # It would reset offloading and caches under the other samples.
         object.__setattr__(pipeline, "maybe_free_model_hooks", lambda: None)

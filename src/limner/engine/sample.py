@@ -72,6 +72,7 @@ class Sample:
     ``arguments`` are the pipeline's own, apart from generator, output type and image count, which are the engine's.
     ``encoded`` maps arguments that take an embedding to the text that the pipeline's own text encoder makes it from.
     ``previews`` (0..3) partial pictures are spread evenly over the steps. ``owner`` shares the device fairly.
+    ``sampler`` is a name of limner.engine.samplers; "" leaves the model its own scheduler.
     """
 
     model: str
@@ -82,6 +83,7 @@ class Sample:
     previews: int = 0
     owner: str = ""
     loras: tuple[Lora, ...] = ()
+    sampler: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,16 @@ import httpcore2
 
 from limner.errors import InvalidRequest, LimnerError, TooLarge
 from limner.media.addresses import parse_networks
-from limner.media.guarded import FAILURES, WEB_PORTS, Guard, GuardedTransport, Refused, Resolver, lower_headers, resolve
+from limner.media.guarded import (
+    FAILURES,
+    WEB_PORTS,
+    Guard,
+    GuardedTransport,
+    Refused,
+    Resolver,
+    SystemResolver,
+    lower_headers,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +46,12 @@ class Fetcher:
         ports: Sequence[int] = WEB_PORTS,
         max_bytes: int = 50 * 1024 * 1024,
         timeout_s: float = 15.0,
-        resolver: Resolver = resolve,
+        resolver: Resolver | None = None,
     ) -> None:
         self._enabled = enabled
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
-        self._guard = Guard(parse_networks(allow), tuple(ports), resolver=resolver)
+        self._guard = Guard(parse_networks(allow), tuple(ports), resolver=resolver or SystemResolver())
         self._transport = GuardedTransport(self._guard)
 
     async def fetch(self, url: str, param: str) -> bytes:

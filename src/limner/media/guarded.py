@@ -9,8 +9,10 @@ import asyncio
 import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv6Address
 from ssl import SSLContext
 from typing import TypeAlias
@@ -48,10 +50,18 @@ FAILURES = (
 )
 
 
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """The system resolver's addresses for ``host``, without duplicates, in its order of preference."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+class SystemResolver:
+    """The system's resolver in threads of its own: a name whose servers never answer holds one for as long as the
+    system is patient, whatever the caller's deadline, and must not hold up the server's other threads."""
+
+    def __init__(self, *, workers: int = 16) -> None:
+        self._threads = ThreadPoolExecutor(workers, "limner-names")
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        """The addresses of ``host``, without duplicates, in the system's order of preference. Raises OSError."""
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        return tuple(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,7 @@ class Guard:
     allowed: tuple[Network, ...] = ()
     ports: tuple[int, ...] = WEB_PORTS
     free_ports: bool = False
-    resolver: Resolver = resolve
+    resolver: Resolver = field(default_factory=SystemResolver)
 
     def parse(self, url: str) -> httpcore2.URL:
         """Take a URL apart once; what is connected to is built from these parts, never parsed again.

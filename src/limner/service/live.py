@@ -6,6 +6,7 @@ Owns one object a job: whoever waits for it, follows it or draws it here shares 
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
+from limner.errors import InternalError, NotFound
 from limner.jobs import Job, Times
 from limner.records import error_of, request_of, warnings_of
 from limner.service.publishing import Publisher
@@ -34,13 +35,15 @@ class LiveJobs:
             await self.conclude(job, row)
         return job
 
-    async def to_draw(self, row: JobRow) -> Job:
-        """The job of a row that is about to be drawn here, with its pictures. Raises NotFound when these are gone."""
-        job = self._jobs.get(row.id) or self._made(row)
-        if len(job.request.inputs) != len(row.request["inputs"]):
+    async def bring_inputs(self, job: Job, row: JobRow) -> None:
+        """Give a job that is about to be drawn here its pictures. Raises InternalError when they are gone."""
+        if len(job.request.inputs) == len(row.request["inputs"]):
+            return
+        try:
             inputs, mask = await self._publisher.read_inputs(row.request)
-            job.request = replace(job.request, inputs=tuple(inputs), mask=mask)
-        return job
+        except NotFound as error:
+            raise InternalError(f"the job cannot be drawn again: {error.message}") from error
+        job.request = replace(job.request, inputs=tuple(inputs), mask=mask)
 
     async def conclude(self, job: Job, row: JobRow) -> None:
         """Tell those who hold ``job`` how it ended, if they do not know."""

@@ -88,7 +88,7 @@ class Service:
         worker_id = uuid.uuid4().hex
         self._liveness = None if tools.workers is None else Liveness(tools.workers, worker_id)
         self._worker = self._new_worker(worker_id)
-        self._watch = Watch(tools.store, self._unwatched, self._live.conclude, self._pace)
+        self._watch = Watch(tools.store, self._unwatched, self._live.conclude, self._place, self._pace)
         self._waited_for: WeakSet[Job] = WeakSet()
         self.on_job_end: list[Callable[[], None]] = []
         self._errands: set[asyncio.Task[None]] = set()
@@ -105,7 +105,8 @@ class Service:
             publisher=self._publisher,
             liveness=self._liveness,
             rules=WorkerRules(slots, settings.lease_s, settings.max_crashes),
-            job_of=self._live.to_draw,
+            job_of=self._live.of,
+            bring_inputs=self._live.bring_inputs,
             charge=self._charge,
             on_end=self._ended,
         )
@@ -163,7 +164,7 @@ class Service:
         if self.closing:
             raise NotReady("the server is shutting down", retry_after_s=5)
         model = self.roster.find(request.model)
-        caller.require_model(model.spec.id, model.spec.aliases, model.spec.routes[0].backend)
+        caller.require_model(model.spec.id, model.spec.aliases, model.runs_on)
         request = _owned(request, caller)
         mark = await _fingerprint(request) if submission.idempotency_key else ""
         if submission.idempotency_key:
@@ -220,7 +221,7 @@ class Service:
         self._live.add(job)
         if not detached:
             self._waited_for.add(job)
-        position = self._worker.busy if begin else await self.store.position(job.id) or 0
+        position = self._worker.busy if begin else await self._place(job.id) or 0
         await job.record(Queued(position, self._pace.wait_s(position)))
         if begin:
             self._worker.adopt(job, row)
@@ -304,7 +305,13 @@ class Service:
 
     async def position(self, job: Job) -> int | None:
         """How many jobs will be begun before it; None once it has begun."""
-        return None if job.status != "queued" else await self.store.position(job.id)
+        if job.status != "queued":
+            return None
+        return await self._place(job.id)
+
+    async def _place(self, job_id: str) -> int | None:
+        """Among the jobs of all models, since they share devices."""
+        return await self.store.position(job_id, [model.spec.id for model in self.roster])
 
     def eta_s(self, job: Job, position: int | None) -> float | None:
         """Seconds until it is probably done; None once it is."""
@@ -315,7 +322,7 @@ class Service:
     async def estimate(self, request: Request, caller: Caller = OPEN) -> Estimate:
         """What ``request`` would cost and when it would be done; accepts nothing. Raises what submitting would."""
         model = self.roster.find(request.model)
-        caller.require_model(model.spec.id, model.spec.aliases, model.spec.routes[0].backend)
+        caller.require_model(model.spec.id, model.spec.aliases, model.runs_on)
         resolved = resolve(_owned(request, caller), model.spec, self.policy).request
         device_s = self._pace.device_s(resolved)
         queued, running = (await self.store.depth()).get(model.spec.id, (0, 0))

@@ -17,16 +17,19 @@ WATCH_S = 0.4
 
 
 class Watch:
-    """Tells jobs what their rows say. ``unwatched`` names the jobs that need it, ``conclude`` ends one that is over."""
+    """Tells jobs what their rows say. ``unwatched`` names the jobs that need it, ``conclude`` ends one that is over, ``place``
+    counts the jobs before one."""
 
     def __init__(
         self,
         store: Store,
         unwatched: Callable[[], Sequence[Job]],
         conclude: Callable[[Job, JobRow], Awaitable[None]],
+        place: Callable[[str], Awaitable[int | None]],
         pace: Pace,
     ) -> None:
-        self._store, self._unwatched, self._conclude, self._pace = store, unwatched, conclude, pace
+        self._store, self._unwatched, self._conclude = store, unwatched, conclude
+        self._place, self._pace = place, pace
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -68,7 +71,7 @@ class Watch:
             if progress != job.last:
                 await job.record(progress)
         elif job.followers:
-            position = await self._store.position(job.id)
+            position = await self._place(job.id)
             queued = Queued(position or 0, self._pace.wait_s(position or 0))
             if position is not None and (not isinstance(job.last, Queued) or job.last.position != position):
                 await job.record(queued)

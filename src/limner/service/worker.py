@@ -64,7 +64,8 @@ class Ended:
 @dataclass(slots=True)
 class Worker:
     """One process's worker, called ``id`` in the store. ``job_of`` makes a claimed row a Job, or finds the one that
-    somebody here is already waiting for. ``charge`` prices a finished job, ``on_end`` hears of every end."""
+    somebody here is already waiting for; ``bring_inputs`` gives it its
+    pictures. ``charge`` prices a finished job, ``on_end`` hears of every end."""
 
     id: str
     tools: Tools
@@ -73,6 +74,7 @@ class Worker:
     liveness: Liveness | None
     rules: WorkerRules
     job_of: Callable[[JobRow], Awaitable[Job]]
+    bring_inputs: Callable[[Job, JobRow], Awaitable[None]]
     charge: Callable[[Job, float], int]
     on_end: Callable[[Ended], None]
     _claims: dict[str, Claim] = field(default_factory=dict)
@@ -166,18 +168,13 @@ class Worker:
             await self._begin(row)
 
     async def _begin(self, row: JobRow) -> None:
-        """Draw a claimed job, or record why that cannot be: its inputs may be gone, or of another version."""
+        """Draw a claimed job, or record that its row cannot be understood: another version may have written it."""
         try:
-            job = await self.job_of(row)
-        except LimnerError as error:
-            failure = InternalError(f"the job could not be taken up again: {error.message}")
+            self.adopt(await self.job_of(row), row)
         except Exception:  # the root of taking up one job: the others must not suffer
             logger.exception("%s could not be taken up again", row.id)
             failure = InternalError(f"the job could not be taken up again; the server's log has the reason at {row.id}")
-        else:
-            self.adopt(job, row)
-            return
-        await self.tools.store.fail(row.id, row.attempt, "failed", error_record(failure), ended_at_s=time.time())
+            await self.tools.store.fail(row.id, row.attempt, "failed", error_record(failure), ended_at_s=time.time())
 
     async def _beat(self) -> None:
         await asyncio.sleep(min(self.rules.lease_s / BEATS_PER_LEASE, BEAT_S))
@@ -237,6 +234,7 @@ class Worker:
         try:
             async with asyncio.timeout(left_s):
                 with self.tools.tracing.span("draw", parent=claim.row.request["trace"], model=job.model, job_id=job.id):
+                    await self.bring_inputs(job, claim.row)
                     began_s = time.time()
                     finished = await self._unless_cancelled(job, self._draw(claim))
                     self.tools.tracing.stages(began_s, finished.timings_s)
@@ -267,7 +265,22 @@ class Worker:
             device_s=device_s,
             ended_at_s=now_s,
         )
-        return await self.tools.store.finish(job.id, claim.row.attempt, completion)
+        return await self._finish(claim, completion)
+
+    async def _finish(self, claim: Claim, completion: Completion) -> bool:
+        """Record the end, again and again while the database is away: hours of drawing may be in it. False once another
+        worker has the job."""
+        row, give_up_s = claim.row, time.monotonic() + self.rules.lease_s
+        while True:
+            try:
+                if await self.tools.store.finish(row.id, row.attempt, completion):
+                    return True
+                known = await self.tools.store.get(row.id)  # an answer that was lost may have been a yes
+                return known.status == "finished" and known.attempt == row.attempt
+            except NotReady:
+                if time.monotonic() > give_up_s:
+                    raise
+                await asyncio.sleep(POLL_S)
 
     async def _draw(self, claim: Claim) -> Finished:
         job = claim.job

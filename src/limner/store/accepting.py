@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     Connection,
-    Row,
     Select,
     bindparam,
     delete,
@@ -34,6 +33,7 @@ from limner.store.tables import LIVE, QUEUED, RUNNING, columns_of, idempotency, 
 IDEMPOTENCY_S = 24 * 3600.0
 RATE_WINDOW_S = 60.0
 RETRY_AFTER_S = 1.0
+SHARE = 16
 
 _OWNER: BindParameter[Any] = bindparam("b_owner")
 _LOCK_OWNER = text("SELECT pg_advisory_xact_lock(1818848878, hashtext(:b_owner))")  # "limn": a space of our own
@@ -55,6 +55,7 @@ _LIMITING = (  # of the jobs created in the window, the one that has to fall out
     .limit(1)
     .offset(bindparam("b_offset"))
 )
+_ALIVE = select(func.count()).select_from(select(literal(1)).where(LIVE).limit(bindparam("b_limit")).subquery())
 _LIVE_OF_OWNER = select(func.count()).select_from(jobs).where(LIVE, jobs.c.owner == _OWNER)
 _CREDITS = select(keys.c.balance_micro, keys.c.reserved_micro).where(keys.c.id == _OWNER).with_for_update()
 _RESERVE = update(keys).where(keys.c.id == _OWNER).values(reserved_micro=keys.c.reserved_micro + bindparam("b_reserve"))
@@ -65,8 +66,7 @@ _MOVE_OWNER = update(owners).where(owners.c.owner == _OWNER)
 
 
 def _queue() -> Select[*tuple[Any, ...]]:
-    """Whether the queue is full, where it is in virtual time, where the owner's last job ends in it."""
-    last_allowed = select(literal(1)).where(LIVE).limit(1).offset(bindparam("b_others")).scalar_subquery()
+    """Where the queue is in virtual time, and where the owner's last job ends in it."""
     virtual = func.coalesce(
         select(func.min(jobs.c.rank)).where(QUEUED).scalar_subquery(),
         select(func.max(jobs.c.rank)).where(RUNNING).scalar_subquery(),
@@ -74,25 +74,45 @@ def _queue() -> Select[*tuple[Any, ...]]:
         0.0,
     )
     tag = select(owners.c.finish_tag).where(owners.c.owner == _OWNER).scalar_subquery()
-    return select(last_allowed.label("full"), virtual.label("virtual"), tag.label("tag"))
+    return select(virtual.label("virtual"), tag.label("tag"))
 
 
 _QUEUE = _queue()
 
 
+class Room:
+    """What is known of the room in the queue, so that a long one need not be counted for every job.
+
+    After a count of the live jobs, a sixteenth of the room found is given away uncounted: as long as no more than
+    sixteen processes accept jobs, all of them together stay within the limit. A job is only refused after a count.
+    (PostgreSQL's transactions do not see each other: jobs of several owners at the same moment may exceed it by some.)
+    """
+
+    def __init__(self) -> None:
+        self._uncounted = self._limit = 0
+
+    def take(self, connection: Connection, queue_limit: int) -> bool:
+        """Whether one more job may be accepted."""
+        if self._uncounted > 0 and queue_limit == self._limit:
+            self._uncounted -= 1
+            return True
+        room = queue_limit - connection.execute(_ALIVE, {"b_limit": queue_limit}).scalar_one()
+        self._uncounted, self._limit = room // SHARE, queue_limit
+        return room > 0
+
+
 def enqueue(
-    connection: Connection, job: NewJob, *, worker: str | None, lease_until_s: float, queue_limit: int
+    connection: Connection, job: NewJob, room: Room, *, worker: str | None, lease_until_s: float, queue_limit: int
 ) -> Accepted:
     """Accept ``job``, born running when there is a ``worker``; see `Store.enqueue`."""
     _one_at_a_time(connection, job.owner)
     if replay := find_replay(connection, job.owner, job.idempotency_key, job.fingerprint, job.created_at_s):
         return Accepted(replay, replayed=True)
     _check_quota(connection, job)
-    queue = connection.execute(_QUEUE, {"b_owner": job.owner, "b_others": max(queue_limit - 1, 0)}).one()
-    if queue.full or queue_limit < 1:
+    if not room.take(connection, queue_limit):
         raise Overloaded(f"the queue is full: {queue_limit} jobs are queued or running", retry_after_s=RETRY_AFTER_S)
     row = _row(job, worker, _reserve(connection, job))
-    _insert(connection, job, row, queue, lease_until_s)
+    _insert(connection, job, row, lease_until_s)
     return Accepted(row, replayed=False)
 
 
@@ -186,9 +206,8 @@ def _row(job: NewJob, worker: str | None, reserve_micro: int) -> JobRow:
     )
 
 
-def _insert(
-    connection: Connection, job: NewJob, row: JobRow, queue: Row[*tuple[Any, ...]], lease_until_s: float
-) -> None:
+def _insert(connection: Connection, job: NewJob, row: JobRow, lease_until_s: float) -> None:
+    queue = connection.execute(_QUEUE, {"b_owner": job.owner}).one()
     rank = queue.virtual if queue.tag is None else max(queue.virtual, queue.tag)
     placed: Mapping[str, object] = {
         "rank": rank,

@@ -33,6 +33,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._write, self._read = database.write, database.read
+        self._room = accepting.Room()
 
     async def enqueue(
         self, job: NewJob, *, worker: str | None = None, lease_until_s: float = 0.0, queue_limit: int
@@ -44,7 +45,9 @@ class Store:
         or running is reached, InsufficientCredits when the owner is metered and has less than ``reserve_micro`` free.
         """
         return await self._write(
-            lambda c: accepting.enqueue(c, job, worker=worker, lease_until_s=lease_until_s, queue_limit=queue_limit)
+            lambda c: accepting.enqueue(
+                c, job, self._room, worker=worker, lease_until_s=lease_until_s, queue_limit=queue_limit
+            )
         )
 
     async def find_replay(self, owner: str, idempotency_key: str, fingerprint: str, now_s: float) -> JobRow | None:

@@ -157,8 +157,10 @@ images = Table(
     Column("height_px", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("seed", BigInteger, nullable=False),
-    Column("created_at_s", Double, nullable=False, index=True),
+    Column("created_at_s", Double, nullable=False),
     Column("expires_at_s", Double, nullable=False, index=True),
+    Index("images_created", "created_at_s", "id"),
+    Index("images_owner", "owner", "created_at_s", "id"),
 )
 
 keys = Table(

@@ -94,8 +94,10 @@ def _images() -> None:
         sa.Column("created_at_s", sa.Double, nullable=False),
         sa.Column("expires_at_s", sa.Double, nullable=False),
     )
-    for column in ("job_id", "key", "created_at_s", "expires_at_s"):
+    for column in ("job_id", "key", "expires_at_s"):
         op.create_index(f"ix_images_{column}", "images", [column])
+    op.create_index("images_created", "images", ["created_at_s", "id"])
+    op.create_index("images_owner", "images", ["owner", "created_at_s", "id"])
 
 
 def _accounts() -> None:

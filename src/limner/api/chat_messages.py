@@ -1,0 +1,197 @@
+"""What a conversation says: its messages as turns, each with its words and its pictures, in the order they stand.
+
+Owns OpenAI's message shapes: plain text, content parts, an assistant's ``images``, and pictures written in Markdown.
+Pure: it fetches nothing, and which pictures a turn is about is for `chat_prompt` to say.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+from limner.catalogue.values import shown
+from limner.errors import InvalidRequest, MissingParameter
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+ROLES: Mapping[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+TEXT_KEYS: Mapping[str, str] = {  # type of a content part -> the key that holds its words
+    "text": "text",
+    "input_text": "text",
+    "output_text": "text",
+    "refusal": "refusal",
+}
+PICTURE_TYPES = ("image_url", "input_image")
+_MARKDOWN_PICTURE = re.compile(
+    r"!\[[^\]\n]{0,1000}\]\(\s*<?((?:data:image/|https?://|/v1/files/)[^)\s>]+)>?(?:\s+\"[^\"\n]{0,500}\")?\s*\)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture in a conversation: its ``source`` as the client wrote it (a URL or a file's id), the number of the
+    message that shows it, who wrote that, and the place in the request that an error names."""
+
+    source: str
+    turn: int
+    role: Role
+    param: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message: its words without the pictures, and the pictures."""
+
+    role: Role
+    text: str
+    pictures: tuple[Shown, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """All turns, oldest first."""
+
+    turns: tuple[Turn, ...]
+
+    @property
+    def asked(self) -> Turn:
+        """The last turn of the user: what is wanted now. Raises MissingParameter when the user has said nothing."""
+        for turn in reversed(self.turns):
+            if turn.role == "user":
+                return turn
+        raise MissingParameter("Missing required parameter: 'messages' (none has the role 'user')", param="messages")
+
+    @property
+    def pictures(self) -> tuple[Shown, ...]:
+        """Every picture, in the order shown."""
+        return tuple(picture for turn in self.turns for picture in turn.pictures)
+
+
+def read_messages(messages: object) -> Conversation:
+    """The conversation in a chat request's ``messages``.
+
+    Raises InvalidRequest naming the part at fault, and MissingParameter when there are none.
+    """
+    if messages is None or messages == []:
+        raise MissingParameter("Missing required parameter: 'messages'", param="messages")
+    if not isinstance(messages, list):
+        raise InvalidRequest(f"'messages' must be a list of messages, not {shown(messages)}", param="messages")
+    return Conversation(tuple(read_turn(one, index, f"messages[{index}]") for index, one in enumerate(messages)))
+
+
+def read_turn(message: object, index: int, where: str) -> Turn:
+    """One message, the ``index``-th of its conversation, which stands at ``where`` in the request."""
+    if not isinstance(message, dict):
+        raise InvalidRequest(f"{where!r} must be an object with a 'role', not {shown(message)}", param=where)
+    role = _role(message.get("role"), where)
+    said = list(_said(message.get("content"), f"{where}.content"))
+    said += ((None, source, param) for source, param in _images(message.get("images"), f"{where}.images"))
+    words = [text for text, _, _ in said if text]
+    pictures = tuple(Shown(source, index, role, param) for _, source, param in said if source is not None)
+    return Turn(role, "\n".join(words), without_repeats(pictures))
+
+
+def url_of(value: object, where: str) -> str:
+    """A picture as a URL, ``{"url": URL}`` or ``{"image_url": either}``. Raises InvalidRequest."""
+    inner = value
+    for key in ("image_url", "url"):
+        if isinstance(inner, dict) and key in inner:
+            inner = inner[key]
+    if not isinstance(inner, str) or not inner.strip():
+        raise InvalidRequest(
+            f"Invalid value for {where!r}: {shown(value)}. Allowed: a data: or http(s) URL, or {{'url': URL}}",
+            param=where,
+        )
+    return inner.strip()
+
+
+Said: TypeAlias = tuple[str | None, str | None, str]  # words, or a picture's source, and where it stands
+
+
+def _role(role: object, where: str) -> Role:
+    if not isinstance(role, str) or role not in ROLES:
+        raise InvalidRequest(
+            f"Invalid value for '{where}.role': {shown(role)}. Allowed: {', '.join(ROLES)}", param=f"{where}.role"
+        )
+    return ROLES[role]
+
+
+def _said(content: object, where: str) -> Iterator[Said]:
+    """The words and pictures of one message's content, in their order."""
+    match content:
+        case None:  # an assistant's message that only calls tools
+            return
+        case str():
+            yield from _from_text(content, where)
+        case list():
+            for index, part in enumerate(content):
+                yield from _from_part(part, f"{where}[{index}]")
+        case _:
+            raise InvalidRequest(f"{where!r} must be text or a list of parts, not {shown(content)}", param=where)
+
+
+def _from_part(part: object, where: str) -> Iterator[Said]:
+    fields = part if isinstance(part, dict) else {}
+    kind = fields.get("type")
+    if isinstance(kind, str) and kind in TEXT_KEYS:
+        text = fields.get(TEXT_KEYS[kind])
+        if not isinstance(text, str):
+            raise InvalidRequest(f"'{where}.{TEXT_KEYS[kind]}' must be text, not {shown(text)}", param=where)
+        yield from _from_text(text, where)
+    elif kind in PICTURE_TYPES:
+        yield None, _part_source(fields, where), where
+    else:
+        allowed = ", ".join((*TEXT_KEYS, *PICTURE_TYPES))
+        raise InvalidRequest(
+            f"Invalid value for '{where}.type': {shown(kind)}. Allowed: {allowed}", param=f"{where}.type"
+        )
+
+
+def _part_source(part: Mapping[str, Any], where: str) -> str:
+    file_id = part.get("file_id")
+    if isinstance(file_id, str) and part.get("image_url") is None:
+        return file_id
+    return url_of(part.get("image_url"), f"{where}.image_url")
+
+
+def _from_text(text: str, where: str) -> Iterator[Said]:
+    """The words, without the pictures that are written among them in Markdown, then those."""
+    found = _MARKDOWN_PICTURE.findall(text) if "![" in text else []
+    yield _MARKDOWN_PICTURE.sub("", text).strip() if found else text, None, where
+    for source in found:
+        yield None, source, where
+
+
+def _images(images: object, where: str) -> Iterator[tuple[str, str]]:
+    """The pictures that a reply of this server, sent back as history, has beside its content."""
+    if images is None:
+        return
+    if not isinstance(images, list):
+        raise InvalidRequest(f"{where!r} must be a list of pictures, not {shown(images)}", param=where)
+    for index, image in enumerate(images):
+        yield url_of(image, f"{where}[{index}]"), f"{where}[{index}]"
+
+
+def without_repeats(pictures: tuple[Shown, ...]) -> tuple[Shown, ...]:
+    """The pictures, each source once, where it comes first."""
+    first: dict[str, Shown] = {}
+    for picture in pictures:
+        first.setdefault(picture.source, picture)
+    return tuple(first.values())
+
+
+def renumbered(turns: list[Turn]) -> Conversation:
+    """A conversation of turns that were read one by one."""
+    return Conversation(
+        tuple(
+            replace(turn, pictures=tuple(replace(picture, turn=index) for picture in turn.pictures))
+            for index, turn in enumerate(turns)
+        )
+    )

@@ -1,0 +1,75 @@
+"""From settled fields, words and named pictures to a Request: what the dialects that speak in wrapped fields share.
+
+Owns the order: refuse what can be refused unread, then fetch and decode.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.requests import Request as HttpRequest
+
+from limner.api.asking import keep_background
+from limner.api.calls import timeout_s_of
+from limner.api.chat_prompt import operation_for
+from limner.api.drawing import Drawing
+from limner.api.gateway import gateway_of
+from limner.api.sources import Named, read_source, read_sources, within
+from limner.catalogue.spec import ModelSpec
+from limner.core import Operation, Picture, Request, Warning
+from limner.media.mask import as_mask
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What is to be drawn, its pictures still unread."""
+
+    prompt: str
+    pictures: Sequence[Named]
+    mask: Named | None
+    drawing: Drawing
+    previews: int = 0
+
+
+def model_for(http: HttpRequest, name: str | None, *, has_pictures: bool) -> ModelSpec:
+    """The model that ``name`` means for such a request. Raises ModelNotFound."""
+    operation = Operation.EDIT if has_pictures else Operation.GENERATE
+    return gateway_of(http).service.roster.route(name or "", operation, has_images=has_pictures).spec
+
+
+async def to_request(http: HttpRequest, spec: ModelSpec, brief: Brief) -> tuple[Request, tuple[Warning, ...]]:
+    """``brief`` as a Request to the model of ``spec``.
+
+    Raises InvalidRequest, DeadlineExceeded, and what reading the pictures raises.
+    """
+    drawing, gateway = brief.drawing, gateway_of(http)
+    timeout_s = timeout_s_of(http, drawing.timeout_s)
+    limit_s = min(timeout_s, gateway.settings.max_timeout_s)
+    if brief.pictures:
+        param = brief.pictures[-1][0]
+        gateway.pictures.check_count(len(brief.pictures), spec.max_images, spec.id, param)
+    inputs = await read_sources(http, brief.pictures, limit_s)
+    request = Request(
+        operation=operation_for(spec.operations, has_pictures=bool(inputs), has_mask=brief.mask is not None),
+        model=spec.id,
+        prompt=brief.prompt,
+        inputs=inputs,
+        mask=await _mask(http, brief.mask, inputs, limit_s),
+        n=drawing.n,
+        size=drawing.size,
+        seed=drawing.seed,
+        output=drawing.output,
+        params=drawing.params,
+        previews=brief.previews,
+        timeout_s=timeout_s,
+    )
+    return keep_background(request, drawing.warnings)
+
+
+async def _mask(http: HttpRequest, mask: Named | None, inputs: Sequence[Picture], limit_s: float) -> Picture | None:
+    if mask is None or not inputs:  # without a picture the resolver says what is missing
+        return None
+    param, source = mask
+    async with within(limit_s):
+        picture = await read_source(http, source, param)
+    return await asyncio.to_thread(as_mask, picture, inputs[0].size, param=param)

@@ -1,0 +1,202 @@
+"""What is to be drawn, as flat fields say it, for the dialects that wrap OpenAI's image fields into something else.
+
+Owns the fields that every model shares and their other names; everything else is the model's own parameter and the
+catalogue's to judge. The pictures and the words come from elsewhere.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from limner.api.asking import output_of
+from limner.api.openai_fields import TAKEN_WITHOUT_EFFECT, read_loras
+from limner.api.shapes import SHAPE_WORDS, has_shape_words, size_in_words
+from limner.api.validation import Whole, checked_fields
+from limner.catalogue.spec import ModelSpec
+from limner.catalogue.values import SHOWN_CHARS, shown
+from limner.core import Output, ParamValue, Size, Warning
+from limner.errors import InvalidRequest, LimnerError
+
+OTHER_NAMES: Mapping[str, str] = {"num_images": "n", "num_outputs_per_prompt": "n"}
+
+
+class DrawFields(BaseModel):
+    """What every model has, under our names; the rest are parameters. None and absent mean the same."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    n: Whole | None = Field(None, ge=1, le=10)
+    size: str | None = None
+    width: Whole | None = Field(None, ge=1)
+    height: Whole | None = Field(None, ge=1)
+    seed: Whole | None = Field(None, ge=0, lt=2**63)
+    output_format: Literal["png", "jpeg", "webp"] | None = None
+    output_compression: Whole | None = Field(None, ge=0, le=100)
+    background: Literal["auto", "opaque", "transparent"] | None = None
+    timeout: float | None = Field(None, gt=0, allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """The fields of one request, settled as far as that goes without its pictures. ``names`` has what the client
+    called otherwise than we do: ours -> theirs."""
+
+    n: int
+    size: Size | None
+    seed: int | None
+    output: Output
+    params: Mapping[str, ParamValue]
+    timeout_s: float | None
+    names: Mapping[str, str]
+    warnings: tuple[Warning, ...] = ()
+
+
+def merged(*places: tuple[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Fields from several (name, object) places as one; nulls count as absent.
+
+    Raises InvalidRequest for a field that stands in two places with different values.
+    """
+    flat: dict[str, Any] = {}
+    found_in: dict[str, str] = {}
+    for place, fields in places:
+        for name, value in fields.items():
+            if value is None:
+                continue
+            if name in flat and flat[name] != value:
+                raise InvalidRequest(
+                    f"{shown(name)} is given twice with different values: {shown(flat[name])} in {found_in[name]} and "
+                    f"{shown(value)} in {place}",
+                    param=name[:SHOWN_CHARS],
+                )
+            flat[name] = value
+            found_in[name] = place
+    return flat
+
+
+def settle(given: Mapping[str, Any], spec: ModelSpec, *, tolerated: bool) -> Drawing:
+    """``given``, flat, for the model of ``spec``. ``tolerated``: OpenAI's fields that the model lacks (``quality``,
+    ``style``, ...) are taken with a warning, as its clients always send them.
+
+    Raises InvalidRequest naming the field as the client called it.
+    """
+    fields, names = _under_our_names(given, spec)
+    with_shape = None if has_shape_words(spec) else size_in_words(_taken(fields, SHAPE_WORDS), spec)
+    ignored = _without_effect(fields, spec) if tolerated else ()
+    checked = _checked(fields, names)
+    size = _size(checked)
+    return Drawing(
+        n=1 if checked.n is None else checked.n,
+        size=_agreed(size, with_shape),
+        seed=checked.seed,
+        output=output_of(checked),
+        params=_params(checked),
+        timeout_s=checked.timeout,
+        names=names,
+        warnings=(*ignored, *_lossless(checked)),
+    )
+
+
+def in_their_words(error: LimnerError, names: Mapping[str, str]) -> None:
+    """Have ``error`` call its parameter as the client called it."""
+    ours = error.param
+    if ours is not None and ours in names:
+        error.message = error.message.replace(repr(ours), repr(names[ours]))
+        error.args = (error.message,)
+        error.param = names[ours]
+
+
+def told_in_their_words(warning: Warning, names: Mapping[str, str]) -> Warning:
+    """As `in_their_words`, of a warning."""
+    if warning.param not in names:
+        return warning
+    theirs = names[warning.param]
+    return replace(warning, param=theirs, message=warning.message.replace(repr(warning.param), repr(theirs)))
+
+
+def _under_our_names(given: Mapping[str, Any], spec: ModelSpec) -> tuple[dict[str, Any], dict[str, str]]:
+    fields = {name: value for name, value in given.items() if name not in OTHER_NAMES or name in spec.params}
+    names: dict[str, str] = {}
+    for theirs, ours in OTHER_NAMES.items():
+        if given.get(theirs) is None or theirs in fields:
+            continue
+        if ours in fields and fields[ours] != given[theirs]:
+            other = names.get(ours, ours)
+            raise InvalidRequest(
+                f"{theirs!r} is {shown(given[theirs])} and {other!r} is {shown(fields[ours])}: they mean the same",
+                param=theirs,
+            )
+        fields[ours], names[ours] = given[theirs], theirs
+    return fields, names
+
+
+def _taken(fields: dict[str, Any], wanted: tuple[str, ...]) -> dict[str, Any]:
+    """Take the ``wanted`` ones out of ``fields``."""
+    return {name: fields.pop(name) for name in wanted if name in fields}
+
+
+def _without_effect(fields: dict[str, Any], spec: ModelSpec) -> tuple[Warning, ...]:
+    """Take out OpenAI's fields that the model lacks, and say so where they asked for anything."""
+    taken = _taken(fields, tuple(name for name in TAKEN_WITHOUT_EFFECT if name not in spec.params))
+    return tuple(
+        Warning(name, "ignored", f"{name!r} has no effect: {spec.id} does not have it")
+        for name, value in taken.items()
+        if value not in TAKEN_WITHOUT_EFFECT[name]
+    )
+
+
+def _checked(fields: Mapping[str, Any], names: Mapping[str, str]) -> DrawFields:
+    cleaned = dict(fields)
+    if isinstance(cleaned.get("output_format"), str):
+        cleaned["output_format"] = cleaned["output_format"].strip().lower().replace("jpg", "jpeg")
+    try:
+        return checked_fields(DrawFields, cleaned)
+    except InvalidRequest as error:
+        in_their_words(error, names)
+        raise
+
+
+def _size(fields: DrawFields) -> Size | None:
+    sides = None if fields.width is None or fields.height is None else Size(fields.width, fields.height)
+    if sides is None and (fields.width is not None or fields.height is not None):
+        missing = "height" if fields.height is None else "width"
+        raise InvalidRequest(f"'width' and 'height' go together; {missing!r} is missing", param=missing)
+    size = _parsed(fields.size)
+    if size is not None and sides is not None and size != sides:
+        raise InvalidRequest(f"'size' is '{size}' and 'width' and 'height' are {sides}", param="size")
+    return sides if size is None else size
+
+
+def _agreed(size: Size | None, shape: Size | None) -> Size | None:
+    if size is not None and shape is not None and size != shape:
+        raise InvalidRequest(
+            f"'size' is '{size}' and {' and '.join(SHAPE_WORDS)} make it '{shape}': give one or the other", param="size"
+        )
+    return shape if size is None else size
+
+
+def _parsed(size: str | None) -> Size | None:
+    if size is None or size.strip().lower() == "auto":
+        return None
+    try:
+        return Size.parse(size)
+    except ValueError as error:
+        raise InvalidRequest(
+            f"Invalid value for 'size': {shown(size)}. Allowed: 'WIDTHxHEIGHT' like '1024x1024', or 'auto'",
+            param="size",
+        ) from error
+
+
+def _params(fields: DrawFields) -> dict[str, ParamValue]:
+    params: dict[str, Any] = dict(fields.model_extra or {})
+    if "lora" in params:
+        params["lora"] = read_loras(params["lora"])
+    return params
+
+
+def _lossless(fields: DrawFields) -> tuple[Warning, ...]:
+    if fields.output_compression is None or fields.output_format not in (None, "png"):
+        return ()
+    message = "'output_compression' has no effect: png is lossless; ask for jpeg or webp"
+    return (Warning("output_compression", "ignored", message),)

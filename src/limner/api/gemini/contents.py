@@ -1,0 +1,96 @@
+"""Google's ``contents`` as a conversation: turns of the user and the model, each with its words and its pictures.
+
+Owns Google's message shapes. Pure: it fetches nothing, and which pictures a turn is about is for others to say.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from limner.api.chat_messages import Conversation, Role, Shown, Turn, without_repeats
+from limner.api.gemini.fields import read_object, without_effect
+from limner.catalogue.values import shown
+from limner.core import Warning
+from limner.errors import InvalidRequest, MissingParameter
+from limner.media.decode import is_data_url
+
+ROLES: Mapping[str, Role] = {"user": "user", "model": "assistant"}
+CONTENT_KEYS = ("role", "parts")
+KINDS = ("text", "inline_data", "file_data")
+PASSING = ("thought", "thought_signature", "part_metadata")  # a client sends them back as it got them
+UNUSED = ("media_resolution", "video_metadata", "media_processing")
+
+
+def read_contents(contents: object) -> tuple[Conversation, tuple[Warning, ...]]:
+    """The conversation, and warnings about what of it has no effect. Raises InvalidRequest, MissingParameter."""
+    if contents is None or contents == []:
+        raise MissingParameter("Missing required parameter: 'contents'", param="contents")
+    found = [_turn(one, index, f"contents[{index}]") for index, one in enumerate(_listed(contents, "contents"))]
+    return Conversation(tuple(turn for turn, _ in found)), tuple(told for _, warnings in found for told in warnings)
+
+
+def _listed(value: object, where: str) -> list[Any]:
+    """A list, or the one thing that Google's own examples put where a list belongs."""
+    match value:
+        case list():
+            return value
+        case dict():
+            return [value]
+        case _:
+            raise InvalidRequest(f"{where!r} must be a list of objects, not {shown(value)}", param=where)
+
+
+def _turn(content: object, index: int, where: str) -> tuple[Turn, tuple[Warning, ...]]:
+    fields = read_object(content, where, CONTENT_KEYS)
+    role = _role(fields.get("role") or "user", f"{where}.role")
+    places = [
+        (part, f"{where}.parts[{i}]") for i, part in enumerate(_listed(fields.get("parts", []), f"{where}.parts"))
+    ]
+    parts = [(_part(part, place), place) for part, place in places]
+    spoken = [(part, place) for part, place in parts if part.get("thought") is not True]
+    words = [part["text"] for part, _ in spoken if part.get("text")]
+    pictures = tuple(Shown(_source(part, place), index, role, place) for part, place in spoken if "text" not in part)
+    return Turn(role, "\n".join(words), without_repeats(pictures)), tuple(
+        told for part, place in parts for told in _unused(part, place)
+    )
+
+
+def _role(role: object, where: str) -> Role:
+    if not isinstance(role, str) or role not in ROLES:
+        raise InvalidRequest(f"Invalid value for {where!r}: {shown(role)}. Allowed: {', '.join(ROLES)}", param=where)
+    return ROLES[role]
+
+
+def _part(part: object, where: str) -> dict[str, Any]:
+    """A part's fields; it says one thing, and one that only carries what passes through says nothing."""
+    fields = read_object(part, where, (*KINDS, *PASSING, *UNUSED))
+    kinds = [kind for kind in KINDS if kind in fields]
+    if len(kinds) > 1 or not fields:
+        raise InvalidRequest(f"{where!r} must have one of text, inlineData and fileData", param=where)
+    text = fields.setdefault("text", "") if not kinds else fields.get("text", "")
+    if not isinstance(text, str):
+        raise InvalidRequest(f"'{where}.text' must be text, not {shown(text)}", param=f"{where}.text")
+    return fields
+
+
+def _source(part: Mapping[str, Any], where: str) -> str:
+    """The picture as a URL: what a file part names, or a data: URL of what an inline part holds."""
+    if "file_data" in part:
+        fields = _blob(part["file_data"], f"{where}.fileData", "file_uri")
+        return str(fields["file_uri"]).strip()
+    data = str(_blob(part["inline_data"], f"{where}.inlineData", "data")["data"])
+    return data if is_data_url(data) else f"data:;base64,{data}"
+
+
+def _blob(value: object, where: str, key: str) -> dict[str, Any]:
+    fields = read_object(value, where, (key, "mime_type", "display_name"))
+    kind = fields.get("mime_type", "image/*")
+    if not isinstance(kind, str) or not kind.lower().startswith("image/"):
+        place = f"{where}.mimeType"
+        raise InvalidRequest(f"Invalid value for {place!r}: {shown(kind)}. Allowed: pictures (image/...)", param=place)
+    if not isinstance(fields.get(key), str):
+        raise MissingParameter(f"{where!r} must have {key!r} as text", param=where)
+    return fields
+
+
+def _unused(part: Mapping[str, Any], where: str) -> Iterator[Warning]:
+    yield from without_effect(where, (name for name in UNUSED if name in part), "pictures are read as they are")

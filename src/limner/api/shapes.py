@@ -1,0 +1,78 @@
+"""Sizes said as proportions and a tier ("16:9", "2K"), for models that take any size and have no words for them.
+
+Owns that arithmetic. A model whose own table has such parameters is left to the catalogue, which judges them.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from limner.catalogue.sizing import fit
+from limner.catalogue.spec import ModelSpec
+from limner.catalogue.values import shown
+from limner.core import Size
+from limner.errors import InvalidRequest
+
+SHAPE_WORDS = ("aspect_ratio", "resolution", "image_size")
+TIERS: Mapping[str, float] = {"512": 0.5, "0.5k": 0.5, "1k": 1.0, "2k": 2.0, "4k": 4.0}
+"""Side lengths as multiples of those that the model draws by default."""
+
+_RATIO = re.compile(r"([1-9]\d{0,2})\s*[:x]\s*([1-9]\d{0,2})")
+
+
+def size_in_words(fields: Mapping[str, Any], spec: ModelSpec) -> Size | None:
+    """The size that the SHAPE_WORDS among ``fields`` amount to for ``spec``, None where they leave it open.
+
+    Raises InvalidRequest naming the word, its value and what is allowed.
+    """
+    sides = next((given for name, given in fields.items() if name != "aspect_ratio" and _is_size(given)), None)
+    if isinstance(sides, str):
+        return Size.parse(sides)
+    ratio, factor = _ratio(fields.get("aspect_ratio")), _factor(fields, spec)
+    if ratio is None and factor == 1.0:
+        return None
+    default = spec.sizes.default
+    width, height = ratio or (default.width_px, default.height_px)
+    return fit(spec.sizes, width, height, round(default.pixels * factor**2))
+
+
+def has_shape_words(spec: ModelSpec) -> bool:
+    """Whether the model's own table says what proportions and tiers it takes."""
+    return bool(spec.sizes.choices) or any(word in spec.params for word in SHAPE_WORDS)
+
+
+def _is_size(value: object) -> bool:
+    try:
+        return isinstance(value, str) and Size.parse(value).pixels > 0
+    except ValueError:
+        return False
+
+
+def _ratio(value: object) -> tuple[int, int] | None:
+    if value is None or value == "auto":
+        return None
+    match = _RATIO.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise _refused("aspect_ratio", value, "'WIDTH:HEIGHT' such as '16:9', or 'auto'")
+    return int(match[1]), int(match[2])
+
+
+def _factor(fields: Mapping[str, Any], spec: ModelSpec) -> float:
+    """How much longer the sides are than the default's: the tier that is given, 1 without one."""
+    most = spec.sizes.max_pixels / spec.sizes.default.pixels
+    able = {name: factor for name, factor in TIERS.items() if factor**2 <= most}
+    found = 1.0
+    for name in ("resolution", "image_size"):
+        value = fields.get(name)
+        if value is None or value == "auto":
+            continue
+        key = value.lower() if isinstance(value, str) else value
+        if key not in able:
+            allowed = ", ".join(tier.upper() for tier in able)
+            raise _refused(name, value, f"{allowed} for {spec.id}, or WIDTHxHEIGHT")
+        found = able[key]
+    return found
+
+
+def _refused(name: str, value: object, allowed: str) -> InvalidRequest:
+    return InvalidRequest(f"Invalid value for {name!r}: {shown(value)}. Allowed: {allowed}", param=name)

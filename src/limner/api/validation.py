@@ -1,0 +1,53 @@
+"""JSON fields against a pydantic model, with refusals that name the field, its value and what is allowed.
+
+Owns that translation alone; the models are the dialects'.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ValidationError
+
+from limner.catalogue.values import shown
+from limner.errors import InvalidRequest
+
+Fields = TypeVar("Fields", bound=BaseModel)
+
+
+def _integral(value: object) -> object:
+    """JSON has one kind of number: 2.0 is as whole as 2."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_integral)]
+
+
+def checked_fields(kind: type[Fields], values: Mapping[str, Any], where: str = "") -> Fields:
+    """``values`` as ``kind``; nothing is coerced. ``where`` goes before the names in errors. Raises InvalidRequest."""
+    try:
+        return kind.model_validate(dict(values), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        param = where + _path(first["loc"])
+        allowed = _allowed(kind, first["loc"])
+        raise InvalidRequest(
+            f"Invalid value for {param!r}: {shown(first.get('input'))}. {first['msg']}{allowed}", param=param
+        ) from error
+
+
+def _path(loc: Sequence[int | str]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")
+
+
+def _allowed(kind: type[BaseModel], loc: Sequence[int | str]) -> str:
+    """The field's own schema in words: its type and bounds, or its values; "" for what lies deeper."""
+    if len(loc) != 1:
+        return ""
+    schema = kind.model_json_schema()["properties"][loc[0]]
+    schema = next((one for one in schema.get("anyOf", ()) if one.get("type") != "null"), schema)
+    if "enum" in schema:
+        return f". Allowed: {', '.join(map(str, schema['enum']))}"
+    low = schema.get("minimum", f"more than {schema['exclusiveMinimum']:g}" if "exclusiveMinimum" in schema else None)
+    high = schema.get("maximum", "2^63 - 1" if "exclusiveMaximum" in schema else None)
+    bounds = f" from {low} to {high}" if high is not None else "" if low is None else f", {low}"
+    return f". Allowed: {schema.get('type', 'value')}{bounds}"

@@ -1,0 +1,72 @@
+"""Samplers by the names that people know them by: which scheduler of diffusers each is, and with what options.
+
+Owns that table. A sampler replaces the scheduler of one sample's pipeline; betas and prediction type stay the model's.
+Imports no torch before a scheduler is made.
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from limner.errors import InvalidRequest
+
+_KARRAS: Mapping[str, object] = {"use_karras_sigmas": True}
+_EXPONENTIAL: Mapping[str, object] = {"use_exponential_sigmas": True}
+_TRAILING: Mapping[str, object] = {"timestep_spacing": "trailing"}
+_SDE: Mapping[str, object] = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
+_SDE_HEUN: Mapping[str, object] = {**_SDE, "solver_type": "heun"}
+_SDE_3: Mapping[str, object] = {"algorithm_type": "sde-dpmsolver++", "solver_order": 3}
+_SINGLE: Mapping[str, object] = {**_SDE, "lower_order_final": True}
+
+# Name, scheduler class, options, and the schedules (the name's second part) that it can have.
+_TABLE: tuple[tuple[str, str, Mapping[str, object], Mapping[str, Mapping[str, object]]], ...] = (
+    ("Euler", "EulerDiscreteScheduler", {}, {"Karras": _KARRAS, "SGM Uniform": _TRAILING}),
+    ("Euler a", "EulerAncestralDiscreteScheduler", {}, {"SGM Uniform": _TRAILING}),
+    ("Heun", "HeunDiscreteScheduler", {}, {"Karras": _KARRAS}),
+    ("DPM2", "KDPM2DiscreteScheduler", {}, {"Karras": _KARRAS}),
+    ("DPM2 a", "KDPM2AncestralDiscreteScheduler", {}, {"Karras": _KARRAS}),
+    (
+        "DPM++ 2M",
+        "DPMSolverMultistepScheduler",
+        {"algorithm_type": "dpmsolver++", "solver_order": 2},
+        {"Karras": _KARRAS, "Exponential": _EXPONENTIAL, "SGM Uniform": _TRAILING},
+    ),
+    ("DPM++ SDE", "DPMSolverSinglestepScheduler", _SINGLE, {"Karras": _KARRAS}),
+    ("DPM++ 2M SDE", "DPMSolverMultistepScheduler", _SDE, {"Karras": _KARRAS, "Exponential": _EXPONENTIAL}),
+    ("DPM++ 2M SDE Heun", "DPMSolverMultistepScheduler", _SDE_HEUN, {"Karras": _KARRAS, "Exponential": _EXPONENTIAL}),
+    ("DPM++ 3M SDE", "DPMSolverMultistepScheduler", _SDE_3, {"Karras": _KARRAS, "Exponential": _EXPONENTIAL}),
+    ("DDIM", "DDIMScheduler", {}, {}),
+    ("PLMS", "PNDMScheduler", {"skip_prk_steps": True}, {}),
+    ("UniPC", "UniPCMultistepScheduler", {}, {"Karras": _KARRAS}),
+    ("LCM", "LCMScheduler", {}, {}),
+)
+SAMPLERS: Mapping[str, tuple[str, Mapping[str, object]]] = {
+    f"{name} {schedule}".rstrip(): (class_name, {**options, **more})
+    for name, class_name, options, schedules in _TABLE
+    for schedule, more in {"": {}, **schedules}.items()
+}
+
+
+def check_sampler(name: str, own: Any) -> None:
+    """Raise InvalidRequest for a sampler that is not in the table, or that a model with the scheduler ``own`` cannot
+    use: flow matching has no noise schedule of betas."""
+    if name not in SAMPLERS:
+        raise InvalidRequest(f"no sampler {name!r}; there are: {', '.join(SAMPLERS)}", param="sampler")
+    if "beta_schedule" not in getattr(own, "config", {}):
+        raise InvalidRequest(
+            f"sampler {name!r} cannot be used: the model has its own, {type(own).__name__}", param="sampler"
+        )
+
+
+def scheduler_for(name: str, own: Any) -> Any:
+    """A new scheduler for the sampler ``name``, set up as the model's ``own`` is. Raises as `check_sampler` does."""
+    check_sampler(name, own)
+    import diffusers
+
+    class_name, options = SAMPLERS[name]
+    cls: Any = getattr(diffusers, class_name)
+    takes = inspect.signature(cls.__init__).parameters
+    # What the class does not have is left out: diffusers would log a warning about each of it. Keys that begin with an
+    # underscore say which values are only defaults of the model's own scheduler class.
+    config = {key: value for key, value in own.config.items() if key in takes or key.startswith("_")}
+    return cls.from_config(config, **options)
