@@ -39,9 +39,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m chaos", description="Kill limner's processes and count what is lost."
     )
-    parser.add_argument("--database", action="append", choices=LAYOUTS, help="which; all of them by default")
-    parser.add_argument("--kills", type=int, default=20, help="kill -9 of a process group, on each database")
-    parser.add_argument("--seconds", type=float, default=240.0, help="the longest that killing may take, on each")
+    parser.add_argument(
+        "--database",
+        action="append",
+        choices=LAYOUTS,
+        help="which layout; all of them by default, two on either database",
+    )
+    parser.add_argument("--kills", type=int, default=10, help="kill -9 of a process group, in each layout")
+    parser.add_argument("--seconds", type=float, default=240.0, help="the longest that killing may take, in each")
     parser.add_argument("--seed", type=int, default=1, help="of requests, kills and waits")
     parser.add_argument("--keep", action="store_true", help="leave data and logs there, and say where")
     return parser

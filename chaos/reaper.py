@@ -12,9 +12,9 @@ import httpx2
 from chaos.servers import Server
 from chaos.snapshot import Database
 
-WHILE_STARTING = 0.15  # share of kills that do not wait until the server is ready
+WHILE_STARTING = 0.2  # share of kills that do not wait until the server is ready
 DRAINED = 0.2  # share of ends by SIGTERM, which do not count as kills
-LIFE_S = 4.0  # the longest that a server which is ready has left, unless it took longer to become so
+LIFE_S = 4.0  # the longest that a server which is ready has left
 POLL_S = 0.3
 # A job that waits in the queue again has not recovered yet; its attempt is still the one that was interrupted.
 UNFINISHED = "SELECT id, attempt FROM jobs WHERE ended_at_s IS NULL"
@@ -85,9 +85,8 @@ class Reaper:
         if self.rng.random() < WHILE_STARTING:
             await asyncio.sleep(self.rng.uniform(0.2, 3.0))
             return
-        born_s = time.monotonic()
         await server.ready(self.http)
-        await asyncio.sleep(self.rng.uniform(0.1, max(LIFE_S, time.monotonic() - born_s)))
+        await asyncio.sleep(self.rng.uniform(0.1, LIFE_S))
 
     async def _kill(self, server: Server) -> None:
         self.killed[server.kind] += 1

@@ -25,6 +25,7 @@ class FakeBackend:
 
     delay_s: float = 0.0
     error: Exception | None = None
+    timings_s: dict[str, float] = field(default_factory=lambda: {"total": 0.0})
     requests: list[Request] = field(default_factory=list)
     cancelled: int = 0
     closed: bool = False
@@ -47,7 +48,7 @@ class FakeBackend:
                 for preview in range(request.previews):
                     yield Preview(image, preview, flat(request.size, request.seed + image))
             pictures = tuple(flat(request.size, request.seed + i) for i in range(request.n))
-            yield Finished(pictures, "fake-revision", {"total": 0.0})
+            yield Finished(pictures, "fake-revision", self.timings_s)
         except (GeneratorExit, asyncio.CancelledError):
             self.cancelled += 1
             raise

@@ -92,6 +92,13 @@ class Settings(BaseSettings):
         "cancel", description="What a waiting client's leaving does to its job; a number detaches past that progress."
     )
 
+    chat_reply_form: Literal["auto", "images", "parts", "markdown"] = Field(
+        "auto", description="Where chat replies carry pictures when a request does not say; auto: as its sender expects."
+    )
+    chat_reply_urls: Literal["auto", "data", "link"] = Field(
+        "auto", description="Whether chat replies carry the pictures themselves or links; auto: as the sender expects."
+    )
+
     open: Literal["auto", "yes", "no"] = Field(
         "auto", description="Whether no API key is needed; auto: only on loopback while no key exists."
     )

@@ -13,6 +13,7 @@ LimnerError
 ├── MethodNotAllowed          405 method_not_allowed
 ├── DeadlineExceeded          408 timeout
 ├── Conflict                  409 conflict
+│   └── InProgress            409 idempotency_in_progress
 ├── TooLarge                  413 too_large
 ├── UnsupportedMedia          415 unsupported_media_type
 ├── Overloaded                429 queue_full
@@ -126,6 +127,12 @@ class Conflict(LimnerError):
     status = 409
     code = "conflict"
     type = "invalid_request_error"
+
+
+class InProgress(Conflict):
+    """The request that came first under this idempotency key is still being answered."""
+
+    code = "idempotency_in_progress"
 
 
 class TooLarge(LimnerError):

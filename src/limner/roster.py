@@ -11,7 +11,7 @@ from typing import Literal
 
 from limner.backends import Backend
 from limner.catalogue import Catalogue
-from limner.catalogue.spec import ModelSpec
+from limner.catalogue.spec import BORROWED, LOCAL, ModelSpec
 from limner.catalogue.values import shown
 from limner.core import Operation
 from limner.errors import LimnerError, ModelNotFound, NotReady
@@ -129,10 +129,27 @@ class Roster:
         model = self._by_name.get(name.casefold())
         if model is not None:
             return model
-        raise self._not_found(name)
+        preferred = None if self._catalogue is None else self._catalogue.preferences(name)
+        if preferred is None:
+            raise self._not_found(name)
+        return self._fitting(name, preferred, operation, has_images=has_images)
+
+    def _fitting(self, name: str, preferred: Iterable[str], operation: Operation, *, has_images: bool) -> ServedModel:
+        """The best model for the operation: of those preferred, then of those that draw themselves, then any."""
+        listed = [self._models[known] for known in preferred if known in self._models]
+        candidates: dict[ServedModel, None] = dict.fromkeys([*listed, *self.own, *self])
+        able = [model for model in candidates if operation in model.spec.operations]
+        fits = [model for model in able if model.spec.max_images or not has_images]
+        if not fits:
+            message = f"{name!r}: no model served here can {operation.value}; served: {_names(self)}"
+            raise ModelNotFound(message, param="model")
+        return next((model for model in fits if model.state == "ready"), fits[0])
 
     def _not_found(self, name: str) -> ModelNotFound:
-        return ModelNotFound(f"model {shown(name)} is not served here; served: {_names(self)}", param="model")
+        spec = None if self._catalogue is None else self._catalogue.known(name)
+        if spec is None:
+            return ModelNotFound(f"model {shown(name)} is not served here; served: {_names(self)}", param="model")
+        return ModelNotFound(f"model {shown(name)} is known but not served here: {_advice(spec)}", param="model")
 
     def settle(self) -> None:
         """Every model is ready or has failed."""
@@ -150,3 +167,13 @@ def _names(models: Iterable[ServedModel]) -> str:
     names = [model.spec.id for model in models]
     more = len(names) - LISTED
     return ", ".join(names[:LISTED]) + (f" and {more} more (GET /v1/models lists them)" if more > 0 else "")
+
+
+def _advice(spec: ModelSpec) -> str:
+    """What to configure, so that ``spec`` is served."""
+    routes = [route for route in spec.routes if route.backend not in (LOCAL, BORROWED)]
+    loadable = [spec.id] if spec.loads else [route.source for route in spec.routes if route.backend == BORROWED]
+    ways = [f"start `limner serve {source}`" for source in loadable]
+    ways.append("let a model that is served draw in its place (`limner serve --stand-in sketch`)")
+    upstreams = ", ".join(f"{route.source} of {route.backend}" for route in routes)
+    return " or ".join(ways) + (f"; no upstream is configured (it could be {upstreams})" if upstreams else "")

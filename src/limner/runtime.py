@@ -51,6 +51,12 @@ def find_models(settings: Settings) -> tuple[ModelSpec, ...]:
 def _match(catalogue: Catalogue, source: str) -> SourceMatch:
     """A name the catalogue knows needs no look at the weights; anything else is probed for its pipeline class."""
     named = catalogue.spec_for_source(source)
+    if named.spec.loads is None:
+        raise InvalidRequest(
+            f"{source!r} has no weights to load here; to answer for it, name a model that draws in its place: "
+            "limner serve --stand-in sketch",
+            param="models",
+        )
     if not named.warnings and named.spec.id.casefold() == source.casefold():
         return named
     return catalogue.spec_for_source(source, probe(ModelSource(source, named.spec.routes[0].source)).pipeline)

@@ -10,6 +10,7 @@ from limner.errors import InvalidRequest, MissingParameter
 DATA = "data:image/png;base64,iVBORw0KGgo="
 OWN = "http://limner.test/v1/files/img_ab12_0.png?expires=1&signature=2"
 LINK = "https://example.org/cat.png"
+PATH = "/v1/files/img_ab12_0.png?expires=1&signature=2"
 
 
 def said(content: Any, role: str = "user", **more: Any) -> Turn:
@@ -49,7 +50,7 @@ def sources(turn: Turn) -> list[str]:
         (f"Here you are:\n\n![image]({DATA})", "Here you are:", [DATA]),
         (f'![]( <{LINK}> "title" )', "", [LINK]),
         (f"one ![1]({DATA}) two ![2]({OWN})", "one  two", [DATA, OWN]),
-        ("![x](/v1/files/img_ab12_0.png?expires=1&signature=2)", "", ["/v1/files/img_ab12_0.png?expires=1&signature=2"]),
+        (f"![x]({PATH})", "", [PATH]),
         ([{"type": "text", "text": f"![image]({DATA})"}], "", [DATA]),
         ("![x](javascript:alert(1))", "![x](javascript:alert(1))", []),
         ("![x](cat.png) [y](https://example.org)", "![x](cat.png) [y](https://example.org)", []),

@@ -48,9 +48,19 @@ def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path, within_s: 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    data = tmp_path_factory.mktemp("server")
+    """``limner serve``."""
+    yield from running(tmp_path_factory.mktemp("server"))
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose embedded model stands in for every other one."""
+    yield from running(tmp_path_factory.mktemp("emulator"), "--stand-in", "sketch")
+
+
+def running(data: Path, *options: str) -> Iterator[Server]:
     port, log = free_port(), data / "server.log"
-    command = [sys.executable, "-m", "limner", "serve", "--port", str(port), "--data", str(data)]
+    command = [sys.executable, "-m", "limner", "serve", "--port", str(port), "--data", str(data), *options]
     with log.open("wb") as sink:
         process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env={**os.environ})
     url = f"http://127.0.0.1:{port}"

@@ -42,7 +42,7 @@ for name, values in FORMATS.items():
 
 # The app draws random numbers in its own thread, which Hypothesis takes for a strategy's doing.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
-REFUSALS = ["400", "401", "403", "404", "405", "408", "409", "413", "415", "429"]
+REFUSALS = ["400", "401", "403", "404", "405", "408", "409", "413", "415", "422", "429"]
 
 
 def api(max_examples: int) -> schemathesis.BaseSchema:

@@ -26,16 +26,27 @@ from limner.api import (
     openai_docs,
     openai_images,
     rerun,
+    responses,
+    responses_docs,
     server_docs,
     usage,
 )
+from limner.api.a1111 import docs as a1111_docs
+from limner.api.a1111 import routes as a1111
+from limner.api.a1111.errors import ENVELOPE as A1111S
 from limner.api.documents import complete
 from limner.api.doorkeeper import Doorkeeper
 from limner.api.envelope import Envelopes
 from limner.api.gateway import Gateway
+from limner.api.gemini import docs as gemini_docs
+from limner.api.gemini import routes as gemini
+from limner.api.gemini.errors import ENVELOPE as GOOGLES
 from limner.api.job_replies import job_body
 from limner.api.middleware import Exchange
 from limner.api.pictures import PictureReader, PixelBudget
+from limner.api.relay import docs as relay_docs
+from limner.api.relay import routes as relay
+from limner.api.relay.errors import ENVELOPE as RELAYS
 from limner.api.watch import Watch
 from limner.config import Settings
 from limner.errors import InvalidRequest, LimnerError, MethodNotAllowed, NotFound, NotReady, TooLarge
@@ -53,6 +64,10 @@ METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 DIALECTS = (
     openai_images.router,
     chat.router,
+    responses.router,
+    gemini.router,
+    a1111.router,
+    relay.router,
     jobs.router,
     files.router,
     rerun.router,
@@ -60,8 +75,9 @@ DIALECTS = (
     meta.router,
     health.router,
 )
+DOCS = (openai_docs, chat_docs, responses_docs, gemini_docs, a1111_docs, relay_docs, job_docs, server_docs)
 # Dialects whose clients want errors in another shape.
-ENVELOPES = Envelopes()
+ENVELOPES = Envelopes([GOOGLES, A1111S, RELAYS])
 
 
 class _Server(FastAPI):
@@ -69,10 +85,7 @@ class _Server(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            complete(
-                super().openapi(),
-                {**openai_docs.SCHEMAS, **chat_docs.SCHEMAS, **job_docs.SCHEMAS, **server_docs.SCHEMAS},
-            )
+            complete(super().openapi(), {name: schema for docs in DOCS for name, schema in docs.SCHEMAS.items()})
         assert self.openapi_schema is not None
         return self.openapi_schema
 

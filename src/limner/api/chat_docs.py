@@ -44,11 +44,14 @@ _PART: Final[Docs] = {
 }
 CONTENT: Final[Docs] = {"anyOf": [STRING, array(_PART)]}
 _SHOWN: Final[Docs] = {"anyOf": [PICTURE, obj({"image_url": PICTURE}, more=True)]}
-_MESSAGE: Final[Docs] = obj(
-    {"role": {"enum": list(ROLES)}, "content": nullable(CONTENT), "images": nullable(array(_SHOWN))},
-    optional=("content", "images"),
-    more=True,
-)
+
+
+def message() -> Docs:
+    """One message of a conversation."""
+    fields = {"role": {"enum": list(ROLES)}, "content": nullable(CONTENT), "images": nullable(array(_SHOWN))}
+    return obj(fields, optional=("content", "images"), more=True)
+
+
 _CONFIG: Final[Docs] = {
     "type": "object",
     "description": "what to draw, as RouteLLM and OpenRouter say it: what stands at the top may stand here, and the "
@@ -65,7 +68,7 @@ _TOP: Final[Docs] = {
     **ChatFields.model_json_schema()["properties"],
     **_CONFIG["properties"],
     "model": MODEL,
-    "messages": some(_MESSAGE),
+    "messages": some(message()),
     "image_config": nullable(_CONFIG),
     "stream_options": nullable(obj({"include_usage": nullable(BOOLEAN)}, optional=("include_usage",), more=True)),
     "extra_body": EXTENSIONS["extra_body"],

@@ -4,15 +4,16 @@ Owns their types, which of them a server that draws has no use for, and sorting 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from limner.api.chat_forms import Form, Hints, ReplyForm, Urls, chosen
-from limner.api.chat_messages import Conversation, Shown, read_messages, url_of
-from limner.api.drawing import merged
+from limner.api.chat_forms import OPENROUTER_CONFIG, Form, Hints, ReplyForm, Urls, chosen
+from limner.api.chat_messages import Conversation, read_messages
+from limner.api.drawing import Drawing, is_complete, merged, settle
 from limner.api.openai_fields import flatten
+from limner.api.shapes import tier_in_words_of
 from limner.api.validation import checked_fields
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import shown
@@ -37,7 +38,8 @@ ASKS_FOR_NOTHING: Mapping[str, tuple[object, ...]] = {
     "usage": ({"include": True},),  # it always comes
     "tool_choice": ("auto", "none"),
 }
-REFERENCES, MASK, PROMPT = "image_prompt", "mask", "prompt"
+PROMPT, REWRITE = "prompt", "rewrite_prompt"
+TALKERS = "multimodal"  # the catalogue's family of models that speak, and draw only when asked
 
 
 class StreamOptions(BaseModel):
@@ -65,64 +67,77 @@ class ChatFields(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ChatAsked:
-    """A chat request taken apart. ``given`` are the fields that say what to draw, flat; ``references`` the pictures
-    that stand outside the messages, ``prompt`` the words that do."""
+    """A chat request taken apart. ``given`` are the fields that say what to draw, flat, pictures among them;
+    ``prompt`` are words that stand outside the messages."""
 
     fields: ChatFields
     conversation: Conversation
     given: Mapping[str, Any]
-    form: ReplyForm
     prompt: str | None
-    references: tuple[Shown, ...]
-    mask: tuple[str, str] | None
+    form: ReplyForm
     warnings: tuple[Warning, ...]
 
 
-def read_chat(body: Mapping[str, Any], query: Mapping[str, str], *, at_openrouters: bool) -> ChatAsked:
-    """Check a body. ``query`` may say ``reply_form`` and ``reply_urls`` too, for clients that cannot add fields.
+def read_chat(body: Mapping[str, Any], wishes: Mapping[str, str], *, at_openrouters: bool) -> ChatAsked:
+    """Check a body. ``wishes`` are the ``reply_form`` and ``reply_urls`` of a request that says nothing of them.
 
     Raises InvalidRequest, MissingParameter. Reads megabytes of text: not for the event loop.
     """
     top = flatten(body)
     messages = top.pop("messages", None)
     conversation = read_messages(messages)
-    wishes = {name: query[name] for name in ("reply_form", "reply_urls") if name in query}
     fields = checked_fields(ChatFields, {**wishes, **top})
     extra = dict(fields.model_extra or {})
     warnings = _dropped(extra)
     given = merged(("the body", extra), ("image_config", fields.image_config or {}))
     prompt = _prompt(given.pop(PROMPT, None))
-    references = _references(given.pop(REFERENCES, None))
-    mask = given.pop(MASK, None)
     in_parts = isinstance(messages[-1].get("content"), list)
     hints = Hints(fields.modalities, fields.image_config, set(given), in_parts, at_openrouters)
     return ChatAsked(
         fields=fields,
         conversation=conversation,
         given=given,
-        form=chosen(hints, fields.reply_form, fields.reply_urls),
         prompt=prompt,
-        references=references,
-        mask=None if mask is None else (MASK, url_of(mask, MASK)),
+        form=chosen(hints, fields.reply_form, fields.reply_urls),
         warnings=(*warnings, *_unused_words(conversation)),
     )
 
 
-def outside(source: str, param: str) -> Shown:
-    """A picture of the user's that stands in no message."""
-    return Shown(source, -1, "user", param)
+def require_pictures_wanted(fields: ChatFields, spec: ModelSpec, *, named: bool) -> None:
+    """Return when the reply is to have pictures: ``modalities`` says so, or is absent and the model does nothing else.
 
-
-def require_pictures_wanted(fields: ChatFields, spec: ModelSpec) -> None:
-    """Return when the reply is to have pictures: ``modalities`` says so, or is absent, as by clients that name a model
-    which does nothing else. Raises InvalidRequest saying what is to be asked for."""
-    if fields.modalities is None or "image" in fields.modalities:
+    ``named``: the request names a model, not whichever fits. Raises InvalidRequest saying what is to be asked for.
+    """
+    if fields.modalities is None and (not fields.model or (named and spec.family != TALKERS)):
+        return
+    if fields.modalities is not None and "image" in fields.modalities:
         return
     raise InvalidRequest(
-        f"Invalid value for 'modalities': {shown(fields.modalities)}. {spec.id} draws here and answers in no words: "
+        f"Invalid value for 'modalities': {shown(fields.modalities)}. This server draws and answers in no words: "
         "'modalities' must contain 'image', as in ['image', 'text']",
         param="modalities",
     )
+
+
+def settle_chat(asked: ChatAsked, given: Mapping[str, Any], spec: ModelSpec) -> tuple[Drawing, tuple[Warning, ...]]:
+    """`settle`, by the rules of whoever sends such a request: RouteLLM's tables are strict, OpenRouter has one word
+    for all models' tiers. Raises InvalidRequest."""
+    config = asked.fields.image_config
+    fields, warnings = dict(given), ()
+    names: dict[str, str] = {}
+    if config is None or OPENROUTER_CONFIG.issuperset(config):
+        fields, names = tier_in_words_of(fields, spec)
+    elif REWRITE in fields and REWRITE not in spec.params and not is_complete(spec):
+        warnings = _not_rewritten(fields.pop(REWRITE))
+    drawing = settle(fields, spec, tolerated=config is None, by_table=config or ())
+    return replace(drawing, names={**drawing.names, **names}), warnings
+
+
+def _not_rewritten(value: object) -> tuple[Warning, ...]:
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"Invalid value for {REWRITE!r}: {shown(value)}. Allowed: true or false", param=REWRITE)
+    message = f"{REWRITE!r} has no effect: the prompt is drawn as it is"
+    return (Warning(REWRITE, "ignored", message),) if value else ()
 
 
 def _dropped(extra: dict[str, Any]) -> tuple[Warning, ...]:
@@ -131,7 +146,7 @@ def _dropped(extra: dict[str, Any]) -> tuple[Warning, ...]:
     return tuple(
         Warning(name, "ignored", f"{name!r} has no effect: this server draws")
         for name, value in taken.items()
-        if value not in ASKS_FOR_NOTHING.get(name, ()) and value not in (False, "", [], {})
+        if value is not False and value not in ("", [], {}, *ASKS_FOR_NOTHING.get(name, ()))
     )
 
 
@@ -145,8 +160,3 @@ def _prompt(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise InvalidRequest(f"Invalid value for 'prompt': {shown(value)}. Allowed: text", param=PROMPT)
-
-
-def _references(value: object) -> tuple[Shown, ...]:
-    values = value if isinstance(value, list) else [] if value is None else [value]
-    return tuple(outside(url_of(one, REFERENCES), REFERENCES) for one in values)

@@ -56,6 +56,6 @@ def expected(hints: Hints) -> ReplyForm:
 
 
 def chosen(hints: Hints, form: Form | None, urls: Urls | None) -> ReplyForm:
-    """What is expected, but for what was said outright."""
+    """What is expected, but for what the request or else the server says."""
     guess = expected(hints)
     return ReplyForm(form or guess.form, urls or guess.urls)

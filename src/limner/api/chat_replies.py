@@ -29,7 +29,7 @@ DONE = b"data: [DONE]\n\n"
 class Telling:
     """What a reply says beside its pictures: why the operation was chosen, and what the client calls otherwise."""
 
-    reason: str
+    reason: str | None
     names: Mapping[str, str]
 
 
@@ -77,7 +77,7 @@ def opening(job: Job) -> bytes:
     return _chunk(job, [_choice({"role": "assistant", "content": ""})])
 
 
-async def pictures(call: Call, outcome: Outcome, form: ReplyForm) -> AsyncIterator[bytes]:
+async def picture_chunks(call: Call, outcome: Outcome, form: ReplyForm) -> AsyncIterator[bytes]:
     """A chunk for every picture, whole. A stream has no parts: they come as ``images``."""
     files, urls = await _addressed(call, outcome, form)
     for index, url in enumerate(urls):

@@ -11,10 +11,10 @@ from starlette.requests import Request as HttpRequest
 
 from limner.api.asking import keep_background
 from limner.api.calls import timeout_s_of
-from limner.api.chat_prompt import operation_for
 from limner.api.drawing import Drawing
 from limner.api.gateway import gateway_of
 from limner.api.sources import Named, read_source, read_sources, within
+from limner.catalogue.images import operation_for
 from limner.catalogue.spec import ModelSpec
 from limner.core import Operation, Picture, Request, Warning
 from limner.media.mask import as_mask
@@ -37,6 +37,11 @@ def model_for(http: HttpRequest, name: str | None, *, has_pictures: bool) -> Mod
     return gateway_of(http).service.roster.route(name or "", operation, has_images=has_pictures).spec
 
 
+def takes_pictures(spec: ModelSpec) -> bool:
+    """Whether the model can do anything with a picture."""
+    return operation_for(spec, images=1) in spec.operations
+
+
 async def to_request(http: HttpRequest, spec: ModelSpec, brief: Brief) -> tuple[Request, tuple[Warning, ...]]:
     """``brief`` as a Request to the model of ``spec``.
 
@@ -50,7 +55,7 @@ async def to_request(http: HttpRequest, spec: ModelSpec, brief: Brief) -> tuple[
         gateway.pictures.check_count(len(brief.pictures), spec.max_images, spec.id, param)
     inputs = await read_sources(http, brief.pictures, limit_s)
     request = Request(
-        operation=operation_for(spec.operations, has_pictures=bool(inputs), has_mask=brief.mask is not None),
+        operation=operation_for(spec, images=len(inputs), mask=brief.mask is not None),
         model=spec.id,
         prompt=brief.prompt,
         inputs=inputs,

@@ -48,6 +48,7 @@ ERRORS: Final[Mapping[int, str]] = {
     500: "Our fault; the log has the reason under the X-Request-Id",
     503: "The model is loading or has failed, or the server is starting or leaving",
 }
+FASTAPIS = "HTTPValidationError"  # the schema of the 422 that FastAPI adds to a route with parameters
 EVERYWHERE = (500, 503)
 BEHIND_THE_DOOR = (401, 403)
 WITH_A_BODY = (400, 408, 413, 415, 429)
@@ -130,7 +131,7 @@ def complete(document: Docs, schemas: Mapping[str, Docs]) -> None:
     """Add to FastAPI's ``document`` the shared ``schemas`` and what is true of every route.
 
     What a route's page says of a parameter replaces what was made of its handler's signature, and the 422 that FastAPI
-    expects is taken out: here that is a 400 as well.
+    expects is taken out: here that is a 400 as well, but for dialects that have a 422 of their own and no 400.
     """
     components = document.setdefault("components", {})
     components["schemas"] = {"Error": ERROR, **schemas}
@@ -142,9 +143,11 @@ def complete(document: Docs, schemas: Mapping[str, Docs]) -> None:
 
 def _complete(operation: Docs, *, public: bool, body: bool) -> None:
     responses = operation["responses"]
-    responses.pop("422", None)
+    if FASTAPIS in str(responses.get("422")):
+        del responses["422"]
     statuses = (*EVERYWHERE, *(() if public else BEHIND_THE_DOOR), *(WITH_A_BODY if body else ()))
-    operation["responses"] = dict(sorted({**errors(*statuses), **responses}.items()))
+    told = errors(*(status for status in statuses if status != 400 or "422" not in responses))
+    operation["responses"] = dict(sorted({**told, **responses}.items()))
     if not public:
         operation["security"] = [NO_KEY, *({name: []} for name in KEYS)]
     if "parameters" in operation:

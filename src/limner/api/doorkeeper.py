@@ -20,7 +20,7 @@ from limner.api.envelope import Envelopes
 from limner.errors import LimnerError, Unauthorized
 
 KEY_HEADERS = ("x-api-key", "x-goog-api-key")
-QUERY_KEY_PREFIX = "/v1beta/"  # where Google's clients put the key into the query
+QUERY_KEY_PREFIXES = ("/v1beta/", "/v1beta1/", "/v1/models")  # where Google's clients put the key into the query
 BASIC_PREFIX = "/sdapi/"  # whose clients know HTTP Basic alone
 
 READING = frozenset({"GET", "HEAD"})
@@ -152,7 +152,7 @@ def _from_basic(text: str) -> Iterator[str | None]:
 
 def _take_query_keys(scope: HttpScope) -> list[str]:
     """Remove ``key`` from the query where it may stand there, so that neither handlers nor logs see it."""
-    if not scope["path"].startswith(QUERY_KEY_PREFIX):
+    if not scope["path"].startswith(QUERY_KEY_PREFIXES):
         return []
     taken: list[str] = []
     kept: list[bytes] = []

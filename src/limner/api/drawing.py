@@ -4,7 +4,7 @@ Owns the fields that every model shares and their other names; everything else i
 catalogue's to judge. The pictures and the words come from elsewhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from limner.api.asking import output_of
 from limner.api.openai_fields import TAKEN_WITHOUT_EFFECT, read_loras
 from limner.api.shapes import SHAPE_WORDS, has_shape_words, size_in_words
-from limner.api.validation import Whole, checked_fields
+from limner.api.validation import checked_fields
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import SHOWN_CHARS, shown
 from limner.core import Output, ParamValue, Size, Warning
@@ -23,17 +23,20 @@ OTHER_NAMES: Mapping[str, str] = {"num_images": "n", "num_outputs_per_prompt": "
 
 
 class DrawFields(BaseModel):
-    """What every model has, under our names; the rest are parameters. None and absent mean the same."""
+    """What every model has, under our names; the rest are parameters. None and absent mean the same.
+
+    Where a model's own table has one of these, that judges it.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    n: Whole | None = Field(None, ge=1, le=10)
+    n: int | None = Field(None, ge=1, le=10)
     size: str | None = None
-    width: Whole | None = Field(None, ge=1)
-    height: Whole | None = Field(None, ge=1)
-    seed: Whole | None = Field(None, ge=0, lt=2**63)
+    width: int | None = Field(None, ge=1)
+    height: int | None = Field(None, ge=1)
+    seed: int | None = Field(None, ge=0, lt=2**63)
     output_format: Literal["png", "jpeg", "webp"] | None = None
-    output_compression: Whole | None = Field(None, ge=0, le=100)
+    output_compression: int | None = Field(None, ge=0, le=100)
     background: Literal["auto", "opaque", "transparent"] | None = None
     timeout: float | None = Field(None, gt=0, allow_inf_nan=False)
 
@@ -75,13 +78,16 @@ def merged(*places: tuple[str, Mapping[str, Any]]) -> dict[str, Any]:
     return flat
 
 
-def settle(given: Mapping[str, Any], spec: ModelSpec, *, tolerated: bool) -> Drawing:
+def settle(given: Mapping[str, Any], spec: ModelSpec, *, tolerated: bool, by_table: Collection[str] = ()) -> Drawing:
     """``given``, flat, for the model of ``spec``. ``tolerated``: OpenAI's fields that the model lacks (``quality``,
-    ``style``, ...) are taken with a warning, as its clients always send them.
+    ``style``, ...) are taken with a warning, as its clients always send them. ``by_table`` are those that a model's own
+    table must have, if that is complete.
 
     Raises InvalidRequest naming the field as the client called it.
     """
-    fields, names = _under_our_names(given, spec)
+    judged = {*spec.params, *(by_table if is_complete(spec) else ())}
+    own = {name: value for name, value in given.items() if name in judged}
+    fields, names = _under_our_names({name: value for name, value in given.items() if name not in own})
     with_shape = None if has_shape_words(spec) else size_in_words(_taken(fields, SHAPE_WORDS), spec)
     ignored = _without_effect(fields, spec) if tolerated else ()
     checked = _checked(fields, names)
@@ -91,11 +97,16 @@ def settle(given: Mapping[str, Any], spec: ModelSpec, *, tolerated: bool) -> Dra
         size=_agreed(size, with_shape),
         seed=checked.seed,
         output=output_of(checked),
-        params=_params(checked),
+        params=_params({**own, **(checked.model_extra or {})}),
         timeout_s=checked.timeout,
         names=names,
         warnings=(*ignored, *_lossless(checked)),
     )
+
+
+def is_complete(spec: ModelSpec) -> bool:
+    """Whether the model's table has everything that it takes: one that has the prompt itself leaves nothing out."""
+    return any(param.request_field == "prompt" for param in spec.params.values())
 
 
 def in_their_words(error: LimnerError, names: Mapping[str, str]) -> None:
@@ -115,11 +126,11 @@ def told_in_their_words(warning: Warning, names: Mapping[str, str]) -> Warning:
     return replace(warning, param=theirs, message=warning.message.replace(repr(warning.param), repr(theirs)))
 
 
-def _under_our_names(given: Mapping[str, Any], spec: ModelSpec) -> tuple[dict[str, Any], dict[str, str]]:
-    fields = {name: value for name, value in given.items() if name not in OTHER_NAMES or name in spec.params}
+def _under_our_names(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    fields = {name: value for name, value in given.items() if name not in OTHER_NAMES}
     names: dict[str, str] = {}
     for theirs, ours in OTHER_NAMES.items():
-        if given.get(theirs) is None or theirs in fields:
+        if given.get(theirs) is None:
             continue
         if ours in fields and fields[ours] != given[theirs]:
             other = names.get(ours, ours)
@@ -188,11 +199,8 @@ def _parsed(size: str | None) -> Size | None:
         ) from error
 
 
-def _params(fields: DrawFields) -> dict[str, ParamValue]:
-    params: dict[str, Any] = dict(fields.model_extra or {})
-    if "lora" in params:
-        params["lora"] = read_loras(params["lora"])
-    return params
+def _params(params: dict[str, Any]) -> dict[str, ParamValue]:
+    return {name: read_loras(value) if name == "lora" else value for name, value in params.items()}
 
 
 def _lossless(fields: DrawFields) -> tuple[Warning, ...]:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from limner.api import server_docs
 from limner.api.gateway import gateway_of
+from limner.api.gemini import models as google
 from limner.catalogue import describe
 from limner.errors import NotFound
 from limner.roster import ServedModel
@@ -20,6 +21,8 @@ router = APIRouter(tags=["Server"])
 @router.get("/v1/models", openapi_extra=server_docs.MODELS)
 async def models(http: HttpRequest) -> Response:
     """The served models with their parameters, sizes and limits."""
+    if google.is_googles(http):
+        return google.listing(http)
     served = [_entry(model) for model in gateway_of(http).service.roster]
     return _json({"object": "list", "data": served})
 
@@ -30,6 +33,8 @@ async def model(http: HttpRequest, model_id: str) -> Response:
     """One served model, by id or alias."""
     if not model_id:
         raise NotFound("no such path: /v1/models/; the list is at /v1/models")
+    if google.is_googles(http):
+        return google.one(http, model_id)
     return _json(_entry(gateway_of(http).service.roster.find(model_id)))
 
 

@@ -30,7 +30,10 @@ _PICTURE: Final[Docs] = {
 _PICTURES: Final[Docs] = {"anyOf": [_PICTURE, some(_PICTURE)], "description": "one picture or a list of them"}
 _NOT_BLANK: Final[Docs] = {"type": "string", "minLength": 1}
 _PROMPT: Final[Docs] = {"type": "string", "pattern": r"\S"}
-_MODEL: Final[Docs] = nullable({"type": "string", "format": "model", "description": "as /v1/models names it"})
+_MODEL: Final[Docs] = {
+    "anyOf": [{"type": "string", "format": "model"}, {"const": ""}, {"type": "null"}],
+    "description": "as /v1/models names it; the server's default without it",
+}
 _SIZE: Final[Docs] = nullable({"type": "string", "format": "size", "pattern": r"^(auto|\d{1,6}x\d{1,6})$"})
 _ONE_LORA: Final[Docs] = {
     "type": "object",
@@ -180,6 +183,9 @@ EDITS: Final[dict[str, Any]] = pictures(
         },
     }
 )
-# The pictures are for what was made from some.
-_CHANGES: Final = {"anyOf": [fields({}, []), fields(JSON_PICTURES, [])]}
+# Whether pictures are taken, and which, is up to the picture that is drawn again.
+_AGAIN: Final = {
+    name: {"description": "as in /v1/images/edits, for what was made from pictures"} for name in JSON_PICTURES
+}
+_CHANGES: Final = fields(_AGAIN, [])
 RERUN: Final[dict[str, Any]] = pictures({"required": False, "content": _json(_CHANGES)})

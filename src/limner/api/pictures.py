@@ -58,8 +58,8 @@ class PictureReader:
         allowed = min(model_max, self._max_images)
         if count > allowed:
             raise InvalidRequest(
-                f"{count} images were given; {model_id!r} takes at most {allowed}" if allowed
-                else f"{count} images were given; {model_id!r} takes none",
+                f"Invalid value for {param!r}: {count} images were given. Allowed for {model_id}: "
+                + (f"at most {allowed}" if allowed else "none"),
                 param=param,
             )  # fmt: skip
 

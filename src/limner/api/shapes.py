@@ -36,9 +36,27 @@ def size_in_words(fields: Mapping[str, Any], spec: ModelSpec) -> Size | None:
     return fit(spec.sizes, width, height, round(default.pixels * factor**2))
 
 
+def tier_in_words_of(fields: Mapping[str, Any], spec: ModelSpec) -> tuple[dict[str, Any], dict[str, str]]:
+    """``fields`` with a tier under the name, and in the spelling, of the model's own table, and what was called
+    otherwise: ours -> theirs. Clients of one API for all models say ``image_size`` where a model says ``resolution``."""
+    words, names = dict(fields), {}
+    ours = next((name for name in ("resolution", "image_size") if spec.params.get(name) is not None), None)
+    theirs = next((name for name in ("resolution", "image_size") if name in words), None)
+    if ours is None or theirs is None:
+        return words, {}
+    if theirs not in spec.params:
+        words[ours], names[ours] = words.pop(theirs), theirs
+        theirs = ours
+    if words[theirs] == "512" and "0.5K" in spec.params[theirs].scales:
+        words[theirs] = "0.5K"
+    return words, names
+
+
 def has_shape_words(spec: ModelSpec) -> bool:
     """Whether the model's own table says what proportions and tiers it takes."""
-    return bool(spec.sizes.choices) or any(word in spec.params for word in SHAPE_WORDS)
+    return bool(spec.sizes.choices) or any(
+        param.sizing or param.request_field in ("size", "width", "height") for param in spec.params.values()
+    )
 
 
 def _is_size(value: object) -> bool:

@@ -4,9 +4,9 @@ Owns that translation alone; the models are the dialects'.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from limner.catalogue.values import shown
 from limner.errors import InvalidRequest
@@ -14,18 +14,10 @@ from limner.errors import InvalidRequest
 Fields = TypeVar("Fields", bound=BaseModel)
 
 
-def _integral(value: object) -> object:
-    """JSON has one kind of number: 2.0 is as whole as 2."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Whole = Annotated[int, BeforeValidator(_integral)]
-
-
 def checked_fields(kind: type[Fields], values: Mapping[str, Any], where: str = "") -> Fields:
     """``values`` as ``kind``; nothing is coerced. ``where`` goes before the names in errors. Raises InvalidRequest."""
     try:
-        return kind.model_validate(dict(values), strict=True)
+        return kind.model_validate({name: _whole(value) for name, value in values.items()}, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         param = where + _path(first["loc"])
@@ -33,6 +25,11 @@ def checked_fields(kind: type[Fields], values: Mapping[str, Any], where: str = "
         raise InvalidRequest(
             f"Invalid value for {param!r}: {shown(first.get('input'))}. {first['msg']}{allowed}", param=param
         ) from error
+
+
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 2.0 is as whole as 2."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _path(loc: Sequence[int | str]) -> str:
@@ -47,7 +44,10 @@ def _allowed(kind: type[BaseModel], loc: Sequence[int | str]) -> str:
     schema = next((one for one in schema.get("anyOf", ()) if one.get("type") != "null"), schema)
     if "enum" in schema:
         return f". Allowed: {', '.join(map(str, schema['enum']))}"
+    return f". Allowed: {schema.get('type', 'value')}{_range(schema)}"
+
+
+def _range(schema: Mapping[str, Any]) -> str:
     low = schema.get("minimum", f"more than {schema['exclusiveMinimum']:g}" if "exclusiveMinimum" in schema else None)
     high = schema.get("maximum", "2^63 - 1" if "exclusiveMaximum" in schema else None)
-    bounds = f" from {low} to {high}" if high is not None else "" if low is None else f", {low}"
-    return f". Allowed: {schema.get('type', 'value')}{bounds}"
+    return f" from {low} to {high}" if high is not None else "" if low is None else f", {low}"

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from limner.catalogue.index import Catalogue
 from limner.catalogue.conditions import condition_of
+from limner.catalogue.index import Catalogue
 from limner.catalogue.spec import ModelSpec, ParamSpec, SizeRules
 from limner.catalogue.values import allowed
 from limner.core import Operation

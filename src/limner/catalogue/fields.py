@@ -4,9 +4,9 @@ Owns moving their values, checked by the model's table, to where they belong, an
 for those fields.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import cast
+from typing import Final, cast
 
 from limner.catalogue.conditions import ignored_reason
 from limner.catalogue.spec import ModelSpec, ParamSpec
@@ -17,6 +17,7 @@ from limner.errors import InvalidRequest
 MAX_SEED = 2**63 - 1
 RANDOM_SEEDS = 2**32  # drawn seeds stay short enough to be typed and to pass through a double unharmed
 OPEN_SIZE = "auto"
+SIZES: Final = ("size", "width", "height")
 
 
 def with_fields(request: Request, spec: ModelSpec) -> tuple[Request, tuple[Warning, ...]]:
@@ -30,24 +31,23 @@ def with_fields(request: Request, spec: ModelSpec) -> tuple[Request, tuple[Warni
     rest = {name: value for name, value in request.params.items() if name not in {param.name for param in table}}
     request = replace(request, params=rest)
     for param in table:
-        if param.name in given and param.request_field not in ("width", "height"):
+        if param.name in given and param.request_field not in SIZES:
             request, told = _moved(request, param, given[param.name])
             warnings += told
-    return _with_sides(request, table, given), tuple(warnings)
+    if request.size is None and not any(param.name in given for param in table if param.request_field == "size"):
+        defaults = {param.name: param.default for param in table if ignored_reason(param, request, spec) is None}
+        return _with_size(request, table, defaults | given), tuple(warnings)
+    return _with_size(request, table, given), tuple(warnings)
 
 
 def without_ignored_fields(request: Request, spec: ModelSpec) -> tuple[Request, tuple[Warning, ...]]:
-    """``request`` less the fields that the model's table says are without effect, and with the table's size where
-    none was asked for."""
+    """``request`` less the fields that the model's table says are without effect."""
     warnings = []
     for param in _of_fields(spec):
-        reason = ignored_reason(param, request, spec)
-        if reason is not None and _is_asked(request, param):
+        reason = ignored_reason(param, request, spec) if _is_asked(request, param) else None
+        if reason is not None:
             warnings.append(Warning(param.name, "ignored", f"{param.name!r} has no effect: {reason}"))
             request = _reset(request, param)
-        elif reason is None and param.request_field == "size" and request.size is None and param.default is not None:
-            if param.applies_to(request.operation):
-                request = replace(request, size=_size(param, param.default))
     return request, tuple(warnings)
 
 
@@ -87,10 +87,6 @@ def _moved(request: Request, param: ParamSpec, value: ParamValue) -> tuple[Reque
             return replace(request, n=value), ()
         case "seed":
             return _with_seed(request, param, value)
-        case "size":
-            size = _size(param, value)
-            _agree(param, size or request.size, request.size, open_value=None)
-            return replace(request, size=size or request.size), ()
         case "output_format":
             return replace(request, output=replace(request.output, format=cast(ImageFormat, value))), ()
         case _:
@@ -116,17 +112,21 @@ def _with_seed(request: Request, param: ParamSpec, value: ParamValue) -> tuple[R
     return replace(request, seed=seed), (Warning(param.name, "adjusted", message),)
 
 
-def _with_sides(request: Request, table: Iterable[ParamSpec], given: dict[str, ParamValue]) -> Request:
-    """The size of ``width`` and ``height``, either of which may be left to its default."""
-    sides = {param.request_field: param for param in table if param.request_field in ("width", "height")}
-    if not any(param.name in given for param in sides.values()):
-        return request
-    width, height = (given.get(sides[side].name, sides[side].default) for side in ("width", "height"))
-    assert isinstance(width, int), "sides have defaults, which are integers"
-    assert isinstance(height, int), "sides have defaults, which are integers"
-    size = Size(width, height)
-    _agree(sides["width"], size, request.size, open_value=None)
-    return replace(request, size=size)
+def _with_size(request: Request, table: Iterable[ParamSpec], values: Mapping[str, ParamValue]) -> Request:
+    """The size of ``size``, or of ``width`` and ``height``, either of which may be left to its default."""
+    named = {param.request_field: param for param in table if param.request_field in SIZES}
+    for param in named.values():
+        value = values.get(param.name)
+        if value is None:
+            continue
+        if param.request_field == "size":
+            size = _size(param, value)
+        else:
+            width, height = (values.get(named[side].name, named[side].default) for side in SIZES[1:])
+            size = Size(int(str(width)), int(str(height)))
+        _agree(param, size or request.size, request.size, open_value=None)
+        request = replace(request, size=size or request.size)
+    return request
 
 
 def _size(param: ParamSpec, value: ParamValue) -> Size | None:

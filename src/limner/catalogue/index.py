@@ -79,19 +79,24 @@ class Catalogue:
         virtual = self._virtual.get(name.casefold())
         return None if virtual is None else virtual.prefer
 
+    def known(self, name: str) -> ModelSpec | None:
+        """The model of this id or alias, if there is one; case does not matter."""
+        item = self._by_name.get(name.casefold())
+        return None if item is None else item.spec
+
     def get(self, name: str) -> ModelSpec:
         """The model of this id or alias; case does not matter. Raises ModelNotFound."""
-        item = self._by_name.get(name.casefold())
-        if item is None:
+        spec = self.known(name)
+        if spec is None:
             raise ModelNotFound(f"model {name!r} is not in the catalogue", param="model")
-        return item.spec
+        return spec
 
     def spec_for_source(self, source: str, pipeline_class: str | None = None) -> SourceMatch:
         """What to serve ``source`` as: a known id or alias, a Hugging Face id, a directory or a single file.
 
         Tried in this order: the name itself, its last part against the known names and patterns (unless
-        ``pipeline_class`` contradicts), the class, and last a general entry with a warning. Never refuses; a name may be
-        that of a model without weights to load (``spec.loads`` is None).
+        ``pipeline_class`` contradicts), the class, and last a general entry with a warning. Never refuses; a name
+        may be that of a model without weights to load (``spec.loads`` is None).
         """
         local = _is_local(source)
         item = self._by_name.get(source.casefold())

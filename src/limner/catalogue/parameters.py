@@ -12,6 +12,7 @@ from limner.catalogue.values import checked, shown
 from limner.core import Operation, ParamValue, Request, Warning
 from limner.errors import InvalidRequest, LimnerError, MissingParameter, UnknownParameter
 
+
 def settle_params(
     request: Request, spec: ModelSpec, unknown: Literal["refuse", "warn"]
 ) -> tuple[dict[str, ParamValue], tuple[Warning, ...]]:

@@ -26,9 +26,7 @@ class Label:
     factor: float
 
 
-def settle_size(
-    request: Request, spec: ModelSpec, label: Label | None = None
-) -> tuple[Size, tuple[Warning, ...]]:
+def settle_size(request: Request, spec: ModelSpec, label: Label | None = None) -> tuple[Size, tuple[Warning, ...]]:
     """The size to draw, which obeys every rule of ``spec.sizes``. Raises InvalidRequest for a size out of bounds."""
     size, warnings = _settled(request, spec) if label is None else _labelled(request, spec, label)
     if spec.sizes.caution is None or size == spec.sizes.default:

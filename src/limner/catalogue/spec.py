@@ -15,7 +15,8 @@ LOCAL = "local"  # a route's backend: this machine draws
 BORROWED = "served"  # a route's backend: another model of this catalogue draws, where that one is served
 ParamType = Literal["integer", "number", "string", "boolean", "enum", "loras", "size", "images", "mask"]
 RequestField = Literal["prompt", "n", "seed", "size", "width", "height", "output_format", "mask"]
-NAMESAKES = ("n", "seed", "size")  # parameters of these names are the request's fields without saying so
+# Parameters of these names are the request's fields without saying so.
+NAMESAKES: tuple[RequestField, ...] = ("n", "seed", "size")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,3 +15,9 @@ def fit(picture: Picture, size: Size) -> Picture:
         return picture
     image = to_image(picture).resize((size.width_px, size.height_px), Image.Resampling.LANCZOS)
     return from_image(image)
+
+
+def nearest(picture: Picture, size: Size) -> Picture:
+    """As `fit`, each pixel the nearest one of the original."""
+    image = to_image(picture).resize((size.width_px, size.height_px), Image.Resampling.NEAREST)
+    return from_image(image)

@@ -17,8 +17,10 @@ WATCH_S = 0.4
 
 
 class Watch:
-    """Tells jobs what their rows say. ``unwatched`` names the jobs that need it, ``conclude`` ends one that is over, ``place``
-    counts the jobs before one."""
+    """Tells jobs what their rows say.
+
+    ``unwatched`` names the jobs that need it, ``conclude`` ends one that is over, ``place`` counts the jobs before one.
+    """
 
     def __init__(
         self,

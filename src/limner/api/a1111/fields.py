@@ -5,7 +5,7 @@ whose effect does not exist here are named in warnings, unless their value asks 
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,6 +15,7 @@ from limner.errors import InvalidRequest
 
 MAX_PICTURES = 100  # of one call
 MAX_UNKNOWN_TOLD = 20
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 class DrawFields(BaseModel):
@@ -141,7 +142,7 @@ WITHOUT_EFFECT: Mapping[str, tuple[tuple[object, ...], str]] = {
 }
 
 
-def parse(kind: type[DrawFields], given: Mapping[str, Any]) -> DrawFields:
+def parse(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
     """The body's fields. Raises InvalidRequest naming the field, its value and what is wrong with it."""
     try:
         return kind.model_validate({name: value for name, value in given.items() if value is not None})

@@ -1,34 +1,55 @@
 """Where this API is mounted and what differs there, and what it remembers between calls.
 
-Owns the two mounts' defaults and the one state of an app.
+Owns the shape of a mount and the one state of an app.
 """
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from starlette.requests import Request as HttpRequest
 
 from limner.api.a1111.options import OptionBook
 from limner.api.a1111.runs import Runs
+from limner.api.calls import Reply
+from limner.config import Settings
+from limner.store.rows import Hook
+
+RESAMPLED_AT_ONCE = 2  # each may hold some of the largest pictures there are
+
+
+@dataclass(frozen=True, slots=True)
+class Detached:
+    """How a mount lets go of calls: ``accepted`` answers one that nobody waits for, ``hook`` reads ``webhook_url``,
+    ``waiting`` stands around the reply of the others."""
+
+    accepted: Reply
+    hook: Callable[[str, Settings], Hook]
+    waiting: Callable[[Reply], Reply]
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A prefix of paths, the steps and the model ("": the server's default) of a call that names none, and the longest
-    that a waiting call may take (None: the server's own default)."""
+    """A prefix of paths, what a call that names none gets there as steps and model ("": the server's default), and the
+    longest that a waiting call may take (None: the server's default). Without ``detached`` nobody can ask for async.
+    ``error`` is the schema that errors have there."""
 
     prefix: str
+    tag: str
     steps: int
     model: str = ""
     limit_s: float | None = None
-    tags: tuple[str, ...] = ()
+    detached: Detached | None = None
+    error: str = "A1111Error"
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is being drawn, and what each key has set."""
+    """What is being drawn, what each key has set, and room for as many pictures as are resampled at once."""
 
     runs: Runs = field(default_factory=Runs)
     options: OptionBook = field(default_factory=OptionBook)
+    resampling: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(RESAMPLED_AT_ONCE))
 
 
 def state_of(http: HttpRequest) -> State:

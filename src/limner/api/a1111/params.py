@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from limner.api.a1111.fields import DrawFields
-from limner.api.a1111.samplers import DEFAULT, PARAM, chosen, choices_of
+from limner.api.a1111.samplers import DEFAULT, PARAM, choices_of, chosen
 from limner.catalogue.spec import ModelSpec, ParamSpec
 from limner.core import Lora, Operation, ParamValue, Size, Warning
 
 CFG, SIDE_PX, STRENGTH = 7.0, 512, 0.75
-_LORA = re.compile(r"<lora:([^:<>]+)(?::([-+]?\d*\.?\d+))?[^<>]*>")
+_LORA = re.compile(r"[ \t]*<lora:([^:<>]+)(?::([-+]?\d*\.?\d+))?[^<>]*>")
 _WEIGHTED = re.compile(r"\([^()]*:\s*\d*\.?\d+\s*\)|\bBREAK\b")
 
 

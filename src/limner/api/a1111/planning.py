@@ -100,7 +100,7 @@ def _is_on(script: Any) -> bool:
     )
 
 
-async def plan_text(asked: Asked) -> Plan:
+def plan_text(asked: Asked) -> Plan:
     """The jobs of a txt2img."""
     request, warnings = _request(asked, Operation.GENERATE)
     return Plan(_parts(asked, [(request, None)]), warnings)
@@ -112,9 +112,9 @@ async def plan_image(gateway: Gateway, asked: Asked) -> Plan:
     assert isinstance(fields, ImageFields)
     if not fields.init_images:
         raise MissingParameter("Missing required parameter: 'init_images'", param="init_images")
-    mask = await _read(gateway, fields.mask, "mask") if fields.mask else None
+    mask = await read_picture(gateway, fields.mask, "mask") if fields.mask else None
     request, warnings = _request(asked, Operation.EDIT if mask is None else Operation.INPAINT)
-    pictures = await asyncio.gather(*(_read(gateway, one, "init_images") for one in fields.init_images))
+    pictures = await asyncio.gather(*(read_picture(gateway, one, "init_images") for one in fields.init_images))
     starts = [await asyncio.to_thread(_start, request, fields, one, mask, whole=asked.one) for one in pictures]
     return Plan(_parts(asked, starts), (*warnings, *_told(fields, masked=mask is not None, one=asked.one)))
 
@@ -214,7 +214,7 @@ def _told(fields: ImageFields, *, masked: bool, one: bool) -> tuple[Warning, ...
     return tuple(told)
 
 
-async def _read(gateway: Gateway, source: str, param: str) -> Picture:
+async def read_picture(gateway: Gateway, source: str, param: str) -> Picture:
     """A picture as a data URL, an http(s) URL or bare base64, which is the usual form here."""
     known = is_data_url(source) or source[:8].lower().startswith(("http://", "https://"))
     return await gateway.pictures.read(source if known else f"data:;base64,{source}", param)

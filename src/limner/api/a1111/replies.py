@@ -13,7 +13,8 @@ import pybase64
 
 from limner import __version__
 from limner.api.a1111.drawing import Drawn
-from limner.api.a1111.fields import DrawFields, echo
+from limner.api.a1111.fields import DrawFields, TextFields, echo, parse
+from limner.api.a1111.planning import Part
 from limner.api.gateway import Gateway
 from limner.api.replies import limner_object
 from limner.core import Output, Picture, Warning
@@ -28,7 +29,8 @@ async def drawn_body(gateway: Gateway, fields: DrawFields, first: Job, drawn: Se
     """``{"images", "parameters", "info", "limner"}`` as JSON bytes. Raises NotFound once a picture's time is over."""
     made = [(one, picture) for one in drawn for picture in one.outcome.pictures]
     files = await asyncio.gather(*(_file(gateway, one, picture) for one, picture in made)) if fields.send_images else []
-    tail = {"parameters": echo(fields), "info": orjson.dumps(info(fields, first, drawn)).decode()}
+    told = info(fields, first, drawn)
+    tail = {"parameters": _parameters(fields, told), "info": orjson.dumps(told).decode()}
     return b"".join(
         (
             b'{"images":[',
@@ -37,6 +39,12 @@ async def drawn_body(gateway: Gateway, fields: DrawFields, first: Job, drawn: Se
             memoryview(orjson.dumps({**tail, "limner": _limner(first, drawn)}))[1:],
         )
     )
+
+
+def _parameters(fields: DrawFields, told: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields again; those that were left out have the values that were used."""
+    given = echo(fields)
+    return given | {name: told[name] for name in ("steps", "cfg_scale", "width", "height") if given[name] is None}
 
 
 async def _file(gateway: Gateway, one: Drawn, picture: StoredPicture) -> bytes:
@@ -52,7 +60,8 @@ async def _file(gateway: Gateway, one: Drawn, picture: StoredPicture) -> bytes:
 
 def info(fields: DrawFields, first: Job, drawn: Sequence[Drawn]) -> dict[str, Any]:
     """What A1111 says of a call, and as ``limner_warnings`` what was not done as it was asked."""
-    seeds = [picture.seed for one in drawn for picture in one.outcome.pictures]
+    made = [(one, picture.seed) for one in drawn for picture in one.outcome.pictures]
+    seeds = [seed for _, seed in made]
     request, params = first.request, first.request.params
     negative = params.get("negative_prompt") or ""
     assert request.size is not None, "the size of a job is settled"
@@ -83,14 +92,14 @@ def info(fields: DrawFields, first: Job, drawn: Sequence[Drawn]) -> dict[str, An
         "denoising_strength": params.get("strength"),
         "extra_generation_params": {},
         "index_of_first_image": 0,
-        "infotexts": [infotext(_recipe(o.job, picture.seed, o.outcome)) for o in drawn for picture in o.outcome.pictures],
+        "infotexts": [infotext(_recipe(one.job, seed, one.outcome)) for one, seed in made],
         "styles": [],
         "job_timestamp": time.strftime("%Y%m%d%H%M%S", time.gmtime(first.times.created_at_s)),
         "clip_skip": 1,
         "is_using_inpainting_conditioning": False,
         "version": f"limner {__version__}",
         "limner_warnings": list(warning_records(_warnings(first, drawn))),
-    }  # fmt: skip
+    }
 
 
 def _warnings(first: Job, drawn: Sequence[Drawn]) -> tuple[Warning, ...]:
@@ -111,3 +120,14 @@ def _limner(first: Job, drawn: Sequence[Drawn]) -> dict[str, Any]:
 
 def _recipe(job: Job, seed: int, outcome: Outcome) -> Mapping[str, Any]:
     return recipe(request_record(job.request, (), None), seed, outcome.model_revision)
+
+
+async def one_job_body(gateway: Gateway, fields: DrawFields, job: Job, outcome: Outcome) -> bytes:
+    """As `drawn_body`, of a call that was one job."""
+    return await drawn_body(gateway, fields, job, [Drawn(Part(job.request), job, outcome)])
+
+
+def job_fields(job: Job) -> DrawFields:
+    """The fields that a call of this job would have, for jobs that are asked about after their call."""
+    request = job.request
+    return parse(TextFields, {"prompt": request.prompt, "batch_size": request.n, "seed": request.seed})

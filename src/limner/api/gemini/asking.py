@@ -5,11 +5,11 @@ Owns Gemini's parameters: which are honoured, which are taken and have no effect
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
-from limner.api.chat_messages import Conversation, Turn
+from limner.api.chat_messages import Conversation
 from limner.api.drawing import merged
 from limner.api.gemini.contents import read_contents
 from limner.api.gemini.fields import Fields, Whole, placed, read_fields, read_object, without_effect
@@ -47,11 +47,15 @@ FOR_WORDS = frozenset(
 ABOUT_PEOPLE = frozenset({"person_generation", "prominent_people"})
 NAMES: Mapping[str, str] = {  # our name of a field -> its place in the body
     "n": f"{CONFIG}.candidateCount",
+    "num_images": f"{CONFIG}.candidateCount",
     "seed": f"{CONFIG}.seed",
     "aspect_ratio": f"{IMAGE_CONFIG}.aspectRatio",
     "image_size": f"{IMAGE_CONFIG}.imageSize",
     "resolution": f"{IMAGE_CONFIG}.imageSize",
+    "output_compression": f"{IMAGE_CONFIG}.outputCompressionQuality",
     "image": "contents",
+    "image_prompt": "contents",
+    "messages": "contents",
     "prompt": "contents",
 }
 
@@ -59,38 +63,38 @@ NAMES: Mapping[str, str] = {  # our name of a field -> its place in the body
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a body asks for. ``given`` are the fields that say how to draw, flat; ``names`` are where the body has
-    them, for errors."""
+    them, for errors. ``usual_n`` pictures are drawn when no number is given, or as many as the model can."""
 
     conversation: Conversation
     given: Mapping[str, Any]
     names: Mapping[str, str]
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Warning, ...] = ()
+    usual_n: int = 1
 
-    @classmethod
-    def of_words(
-        cls, prompt: str, given: Mapping[str, Any], names: Mapping[str, str], warnings: tuple[Warning, ...]
-    ) -> "Asked":
-        """A prompt without a conversation around it."""
-        return cls(Conversation((Turn("user", prompt),)), given, names, warnings)
+
+def _known_format(value: str) -> str:
+    if value.lower() not in FORMATS:
+        raise ValueError(f"Allowed: {', '.join(FORMATS)}")
+    return value.lower()
+
+
+MimeType = Annotated[str, AfterValidator(_known_format)]
 
 
 class ImageOutput(Fields):
     """How pictures are encoded."""
 
-    mime_type: str | None = None
+    mime_type: MimeType | None = None
     compression_quality: Whole | None = None
-
-    @field_validator("mime_type")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value.lower() not in FORMATS:
-            raise ValueError(f"Allowed: {', '.join(FORMATS)}")
-        return value.lower()
 
     def given(self) -> dict[str, Any]:
         """The same as flat fields."""
-        kind = None if self.mime_type is None else FORMATS[self.mime_type]
-        return {"output_format": kind, "output_compression": self.compression_quality, **(self.model_extra or {})}
+        return {**encoding(self.mime_type, self.compression_quality), **(self.model_extra or {})}
+
+
+def encoding(mime_type: str | None, quality: int | None) -> dict[str, Any]:
+    """How pictures are to be encoded, as flat fields."""
+    return {"output_format": None if mime_type is None else FORMATS[mime_type], "output_compression": quality}
 
 
 class ImageConfig(Fields):
@@ -98,17 +102,16 @@ class ImageConfig(Fields):
 
     aspect_ratio: str | None = None
     image_size: str | None = None
-    output_mime_type: str | None = None
+    output_mime_type: MimeType | None = None
     output_compression_quality: Whole | None = None
     image_output_options: dict[str, Any] | None = None
 
     def output(self) -> dict[str, Any]:
-        """How pictures are to be encoded, as flat fields: said in two ways."""
-        said = {"mime_type": self.output_mime_type, "compression_quality": self.output_compression_quality}
-        options = f"{IMAGE_CONFIG}.imageOutputOptions"
+        """How pictures are to be encoded, as flat fields; it may be said in two ways."""
+        place = f"{IMAGE_CONFIG}.imageOutputOptions"
         return merged(
-            (IMAGE_CONFIG, read_fields(ImageOutput, said, IMAGE_CONFIG).given()),
-            (options, read_fields(ImageOutput, self.image_output_options, options).given()),
+            (IMAGE_CONFIG, encoding(self.output_mime_type, self.output_compression_quality)),
+            (place, read_fields(ImageOutput, self.image_output_options, place).given()),
         )
 
 

@@ -3,24 +3,26 @@
 Owns bringing the shared fields into the words of the model that is asked, and ``X-Server-Timeout``.
 """
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from limner.api.calls import Read, Wire, conduct
+from limner.api.chat_pictures import in_order
 from limner.api.chat_prompt import wanted
 from limner.api.chat_replies import Telling
-from limner.api.composing import Brief, model_for, to_request
+from limner.api.composing import Brief, model_for, takes_pictures, to_request
 from limner.api.drawing import in_their_words, settle
 from limner.api.gateway import gateway_of
 from limner.api.gemini.asking import Asked
-from limner.api.gemini.fields import without_effect
+from limner.api.gemini.fields import ignored
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import shown
-from limner.core import Operation, Request, Warning
+from limner.core import Request, Size, Warning
 from limner.errors import InvalidRequest, LimnerError
 
 TIMEOUT = "X-Server-Timeout"  # seconds; what Google's SDKs make of their `timeout` option
@@ -39,15 +41,16 @@ class Prepared:
 def prepare(http: HttpRequest, model: str, asked: Asked) -> Prepared:
     """What ``asked`` means to ``model``. Raises ModelNotFound and InvalidRequest."""
     spec = model_for(http, model, has_pictures=bool(asked.conversation.pictures))
-    takes_pictures = any(operation is not Operation.GENERATE for operation in spec.operations)
-    want = wanted(asked.conversation, prompt=None, references=(), takes_pictures=takes_pictures)
+    want = wanted(asked.conversation, prompt=None, has_references=False, takes_pictures=takes_pictures(spec))
     telling = Telling(want.reason, asked.names)
-    given, warnings = in_words_of(spec, {**asked.given, "timeout": _timeout_s(http)}, asked.names)
+    usual = {"n": min(asked.usual_n, spec.max_n), "timeout": _timeout_s(http)}
+    given, warnings = in_words_of(spec, {**usual, **asked.given}, asked.names)
 
     async def read() -> tuple[Request, tuple[Warning, ...]]:
-        drawing = settle(given, spec, tolerated=False)
-        request, told = await to_request(http, spec, Brief(want.prompt, want.named, None, drawing))
-        return request, (*asked.warnings, *warnings, *told)
+        pictures, counts = in_order(spec, want.pictures, {})
+        drawing = settle({**given, **counts}, spec, tolerated=False)
+        request, told = await to_request(http, spec, Brief(want.prompt, pictures, None, drawing))
+        return in_shape_of_first(request, spec), (*asked.warnings, *warnings, *told)
 
     return Prepared(spec, read, telling)
 
@@ -74,9 +77,24 @@ def in_words_of(
     if "guidance_scale" in fields and "guidance_scale" not in spec.params and "true_cfg_scale" in spec.params:
         fields["true_cfg_scale"] = fields.pop("guidance_scale")
     if "rewrite_prompt" in fields and "rewrite_prompt" not in spec.params and fields.pop("rewrite_prompt"):
-        place = names["rewrite_prompt"]
-        warnings = without_effect("", [place], f"{spec.id} draws the prompt as it is")
+        warnings = (ignored(names["rewrite_prompt"], f"{spec.id} draws the prompt as it is"),)
     return fields, warnings
+
+
+def in_shape_of_first(request: Request, spec: ModelSpec) -> Request:
+    """``request`` with the aspect ratio that is nearest to its first picture's, where Gemini would choose that too:
+    nothing was said, and the model has words for it."""
+    ratio = spec.params.get("aspect_ratio")
+    if ratio is None or not request.inputs or request.size is not None or "aspect_ratio" in request.params:
+        return request
+    first = request.inputs[0].size
+    shapes = {name: size for name, size in ratio.sizes.items() if size is not None}
+    nearest = min(shapes, key=lambda name: _unlikeness(shapes[name], first), default=None)
+    return replace(request, params={**request.params, "aspect_ratio": nearest})
+
+
+def _unlikeness(one: Size, other: Size) -> float:
+    return abs(math.log(one.width_px * other.height_px / (one.height_px * other.width_px)))
 
 
 def _resolution(spec: ModelSpec, name: str, value: str) -> str:

@@ -42,16 +42,15 @@ def _listed(value: object, where: str) -> list[Any]:
 def _turn(content: object, index: int, where: str) -> tuple[Turn, tuple[Warning, ...]]:
     fields = read_object(content, where, CONTENT_KEYS)
     role = _role(fields.get("role") or "user", f"{where}.role")
-    places = [
-        (part, f"{where}.parts[{i}]") for i, part in enumerate(_listed(fields.get("parts", []), f"{where}.parts"))
-    ]
-    parts = [(_part(part, place), place) for part, place in places]
-    spoken = [(part, place) for part, place in parts if part.get("thought") is not True]
-    words = [part["text"] for part, _ in spoken if part.get("text")]
-    pictures = tuple(Shown(_source(part, place), index, role, place) for part, place in spoken if "text" not in part)
-    return Turn(role, "\n".join(words), without_repeats(pictures)), tuple(
-        told for part, place in parts for told in _unused(part, place)
-    )
+    given = enumerate(_listed(fields.get("parts", []), f"{where}.parts"))
+    parts = {f"{where}.parts[{number}]": part for number, part in given}
+    read = {place: _part(part, place) for place, part in parts.items()}
+    said = {place: part for place, part in read.items() if part.get("thought") is not True}
+    words = [part["text"] for part in said.values() if part.get("text")]
+    seen = {place: part for place, part in said.items() if "inline_data" in part or "file_data" in part}
+    pictures = tuple(Shown(_source(part, place), index, role, place) for place, part in seen.items())
+    told = tuple(warning for place, part in read.items() for warning in _unused(part, place))
+    return Turn(role, "\n".join(words), without_repeats(pictures)), told
 
 
 def _role(role: object, where: str) -> Role:
@@ -61,12 +60,11 @@ def _role(role: object, where: str) -> Role:
 
 
 def _part(part: object, where: str) -> dict[str, Any]:
-    """A part's fields; it says one thing, and one that only carries what passes through says nothing."""
+    """A part's fields: one thing that it says, or none where it only brings back what passes through."""
     fields = read_object(part, where, (*KINDS, *PASSING, *UNUSED))
-    kinds = [kind for kind in KINDS if kind in fields]
-    if len(kinds) > 1 or not fields:
+    if not fields or sum(kind in fields for kind in KINDS) > 1:
         raise InvalidRequest(f"{where!r} must have one of text, inlineData and fileData", param=where)
-    text = fields.setdefault("text", "") if not kinds else fields.get("text", "")
+    text = fields.get("text", "")
     if not isinstance(text, str):
         raise InvalidRequest(f"'{where}.text' must be text, not {shown(text)}", param=f"{where}.text")
     return fields

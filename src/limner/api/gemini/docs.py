@@ -192,7 +192,7 @@ GENERATE: Final = _post(
     _GENERATION, reply("A candidate a picture, or what it would cost", _or_estimate("GoogleContents"))
 )
 STREAM: Final = _post(_GENERATION, _STREAMED, query("alt", {"enum": ["json", "sse"]}, "sse: server-sent events"))
-PREDICT: Final = _post(_PREDICTION, reply("The pictures, or what they would cost", _or_estimate("GooglePredictions")))
+PREDICT: Final = _post(_PREDICTION, reply("The pictures, or their cost", _or_estimate("GooglePredictions")))
 COUNT: Final = _post(
     {"anyOf": [_GENERATION, obj({"generateContentRequest": _GENERATION})]},
     reply("How many tokens it would be counted as", ref("GoogleTokens")),

@@ -91,8 +91,12 @@ def placed(where: str, name: str) -> str:
 
 def without_effect(where: str, names: Iterable[str], reason: str) -> tuple[Warning, ...]:
     """A warning for each of ``names`` that is taken and that nothing acts on."""
-    places = [placed(where, name) for name in names]
-    return tuple(Warning(place, "ignored", f"{place!r} has no effect: {reason}") for place in places)
+    return tuple(ignored(placed(where, name), reason) for name in names)
+
+
+def ignored(place: str, reason: str) -> Warning:
+    """The warning about what stands at ``place``."""
+    return Warning(place, "ignored", f"{place!r} has no effect: {reason}")
 
 
 def _explained(error: ValidationError, where: str) -> InvalidRequest:

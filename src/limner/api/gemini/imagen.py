@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from limner.api.chat_messages import Conversation, Turn
 from limner.api.drawing import merged
 from limner.api.gemini.asking import Asked, ImageOutput, own_params
 from limner.api.gemini.fields import Fields, Whole, placed, read_fields, read_object, without_effect
@@ -29,10 +30,12 @@ HARMLESS = frozenset({"include_rai_reason"})  # the reason is always told
 ASKS_FOR_NOTHING = (False, "auto")
 NAMES: Mapping[str, str] = {
     "n": f"{PARAMETERS}.sampleCount",
+    "num_images": f"{PARAMETERS}.sampleCount",
     "seed": f"{PARAMETERS}.seed",
     "aspect_ratio": f"{PARAMETERS}.aspectRatio",
     "image_size": f"{PARAMETERS}.sampleImageSize",
     "resolution": f"{PARAMETERS}.sampleImageSize",
+    "output_compression": f"{PARAMETERS}.outputOptions.compressionQuality",
     "rewrite_prompt": f"{PARAMETERS}.enhancePrompt",
     "prompt": f"{INSTANCE}.prompt",
 }
@@ -56,8 +59,8 @@ def read_prediction(body: Mapping[str, Any]) -> Asked:
     asked = read_fields(Parameters, fields.get("parameters"), PARAMETERS)
     own = own_params(asked, frozenset(UNUSED) | HARMLESS)
     options = f"{PARAMETERS}.outputOptions"
-    return Asked.of_words(
-        _prompt(fields.get("instances")),
+    return Asked(
+        Conversation((Turn("user", _prompt(fields.get("instances"))),)),
         merged(
             (PARAMETERS, own),
             (PARAMETERS, _common(asked)),
@@ -66,12 +69,13 @@ def read_prediction(body: Mapping[str, Any]) -> Asked:
         ),
         {**{name: placed(PARAMETERS, name) for name in own}, **NAMES},
         _unused(asked, fields),
+        usual_n=DEFAULT_COUNT,
     )
 
 
 def _common(asked: Parameters) -> dict[str, Any]:
     return {
-        "n": DEFAULT_COUNT if asked.sample_count is None else asked.sample_count,
+        "n": asked.sample_count,
         "seed": asked.seed,
         "aspect_ratio": asked.aspect_ratio,
         "image_size": asked.sample_image_size,

@@ -65,7 +65,8 @@ async def chunks(call: Call, telling: Telling) -> AsyncIterator[bytes | None]:
     except PolicyDeclined as error:
         yield orjson.dumps(_declined(call.job, error))
     except LimnerError as error:
-        yield orjson.dumps(error_body(in_their_words(error, telling.names)))
+        in_their_words(error, telling.names)
+        yield orjson.dumps(error_body(error))
 
 
 async def prediction(call: Call, telling: Telling) -> bytes:

@@ -1,0 +1,155 @@
+"""Enlarging finished pictures: by resampling, or with a served model that can.
+
+Owns the names of upscalers, the fields of A1111's extras and the size that they come to.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+from limner.catalogue.values import shown
+from limner.core import Operation, Picture, Size
+from limner.errors import InvalidRequest
+from limner.media.canvas import fitted
+from limner.media.convert import from_image, to_image
+from limner.media.resize import fit, nearest
+from limner.roster import Roster, ServedModel
+
+NONE, LANCZOS, NEAREST = "None", "Lanczos", "Nearest"
+RESAMPLERS = (NONE, LANCZOS, NEAREST)
+FACTOR = 4.0  # what lists say of upscalers that take any
+MAX_SIDE_PX, MAX_PIXELS = 16_384, 64 * 1024 * 1024
+
+
+class ExtraFields(BaseModel):
+    """What ``/extra-single-image`` and ``/extra-batch-images`` have in common."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    resize_mode: int = Field(0, ge=0, le=1)
+    show_extras_results: bool = True
+    gfpgan_visibility: float = Field(0, ge=0, le=1)
+    codeformer_visibility: float = Field(0, ge=0, le=1)
+    codeformer_weight: float = Field(0, ge=0, le=1)
+    upscaling_resize: float = Field(2, gt=0, le=64)
+    upscaling_resize_w: int = Field(512, ge=1)
+    upscaling_resize_h: int = Field(512, ge=1)
+    upscaling_crop: bool = True
+    upscaler_1: str = NONE
+    upscaler_2: str = NONE
+    extras_upscaler_2_visibility: float = Field(0, ge=0, le=1)
+    upscale_first: bool = False
+
+
+class ExtraImage(ExtraFields):
+    """One picture."""
+
+    image: str = Field(min_length=1)
+
+
+class FileData(BaseModel):
+    """A picture with its name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    data: str = Field(min_length=1)
+    name: str = ""
+
+
+class ExtraImages(ExtraFields):
+    """Several."""
+
+    imageList: list[FileData] = Field(min_length=1)  # noqa: N815 - the wire's name
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The size to bring a picture to, and what is cut out of its middle afterwards."""
+
+    size: Size
+    crop: Size | None = None
+
+
+def upscalers(roster: Roster) -> list[dict[str, Any]]:
+    """The reply of ``/upscalers``."""
+    return [
+        {
+            "name": name,
+            "model_name": None if name in RESAMPLERS else name,
+            "model_path": None,
+            "model_url": None,
+            "scale": 1.0 if name == NONE else FACTOR,
+        }
+        for name in _names(roster)
+    ]
+
+
+def upscaler(name: str, roster: Roster, param: str) -> ServedModel | None:
+    """The served model of that name, None for resampling. Raises InvalidRequest."""
+    if name in RESAMPLERS:
+        return None
+    for model in _able(roster):
+        if model.spec.id == name:
+            return model
+    allowed = ", ".join(_names(roster))
+    raise InvalidRequest(f"Invalid value for {param!r}: {shown(name)}. Allowed: {allowed}", param=param)
+
+
+def target(fields: ExtraFields, size: Size) -> Target:
+    """What a picture of ``size`` is to become. Raises InvalidRequest where that is more than is made here."""
+    if fields.resize_mode == 0:
+        factor = fields.upscaling_resize
+        return Target(_bounded(round(size.width_px * factor), round(size.height_px * factor)))
+    asked = _bounded(fields.upscaling_resize_w, fields.upscaling_resize_h)
+    sides = (asked.width_px / size.width_px, asked.height_px / size.height_px)
+    factor = max(sides) if fields.upscaling_crop else min(sides)
+    whole = _bounded(round(size.width_px * factor), round(size.height_px * factor))
+    return Target(whole, asked if fields.upscaling_crop else None)
+
+
+def check_faces(fields: ExtraFields) -> None:
+    """Refuse to restore faces, which nothing here can. Raises InvalidRequest."""
+    for name in ("gfpgan_visibility", "codeformer_visibility"):
+        value = getattr(fields, name)
+        if value:
+            raise InvalidRequest(f"Invalid value for {name!r}: {value:g}. Allowed: 0, faces are not restored here",
+                                 param=name)  # fmt: skip
+
+
+def resampled(picture: Picture, wanted: Target, fields: ExtraFields) -> Picture:
+    """``picture`` by the upscalers that the fields name, blended as they say. Resamples: not for the event loop."""
+    large = _by(fields.upscaler_1, picture, wanted.size)
+    share = fields.extras_upscaler_2_visibility
+    if share and fields.upscaler_2 != NONE:
+        other = _by(fields.upscaler_2, picture, wanted.size)
+        large = from_image(Image.blend(to_image(large), to_image(other), share))
+    return cropped(large, wanted)
+
+
+def cropped(picture: Picture, wanted: Target) -> Picture:
+    """The middle of it, where a part is wanted."""
+    return picture if wanted.crop is None else fitted(picture, wanted.crop, "crop")
+
+
+def _by(name: str, picture: Picture, size: Size) -> Picture:
+    return nearest(picture, size) if name == NEAREST else fit(picture, size)
+
+
+def _able(roster: Roster) -> tuple[ServedModel, ...]:
+    return tuple(model for model in roster if Operation.UPSCALE in model.spec.operations)
+
+
+def _names(roster: Roster) -> tuple[str, ...]:
+    return (*RESAMPLERS, *(model.spec.id for model in _able(roster)))
+
+
+def _bounded(width: int, height: int) -> Size:
+    if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS:
+        raise InvalidRequest(
+            f"{width}x{height} is more than is made here. "
+            f"Allowed: sides of at most {MAX_SIDE_PX} and {MAX_PIXELS:,} pixels",
+            param="upscaling_resize",
+        )
+    return Size(max(1, width), max(1, height))

@@ -1,0 +1,164 @@
+"""The fields of ``/v1/responses`` and of its image_generation tool.
+
+Owns their types, which of them a server that draws has no use for, and sorting the rest into what is to be drawn.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from limner.api.chat_messages import url_of
+from limner.api.drawing import merged
+from limner.api.openai_fields import flatten
+from limner.api.validation import checked_fields
+from limner.catalogue.values import shown
+from limner.core import Warning
+from limner.errors import InvalidRequest, MissingParameter
+
+TOOL = "image_generation"
+WITHOUT_EFFECT = frozenset(
+    {
+        "access_programs", "background_options", "context_management", "image", "include", "instructions",
+        "max_output_tokens", "max_tool_calls", "moderation", "parallel_tool_calls", "prompt_cache_key",
+        "prompt_cache_options", "prompt_cache_retention", "reasoning", "safety_identifier", "service_tier", "store",
+        "stream_options", "temperature", "text", "top_logprobs", "top_p", "truncation",
+    }
+)  # fmt: skip
+ASKS_FOR_NOTHING: Mapping[str, tuple[object, ...]] = {
+    "parallel_tool_calls": (True,),
+    "store": (True,),  # they are kept as jobs are
+    "text": ({"format": {"type": "text"}},),
+    "truncation": ("disabled",),
+    "service_tier": ("auto", "default"),
+}
+
+
+class ResponseFields(BaseModel):
+    """What stands at the top of the body beside the input. None and absent mean the same."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    model: str | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    stream: bool | None = None
+    background: bool | None = None
+    previous_response_id: str | None = None
+    metadata: dict[str, str] | None = None
+    user: str | None = None
+
+
+class ToolFields(BaseModel):
+    """The tool's own fields; the rest says what to draw."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: Literal["image_generation"]
+    model: str | None = None
+    action: Literal["auto", "generate", "edit"] | None = None
+    input_image_mask: dict[str, Any] | None = None
+    partial_images: int | None = Field(None, ge=0, le=3)
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseAsked:
+    """A Responses request taken apart. ``given`` are the fields that say what to draw, flat; ``echo`` is what the reply
+    repeats."""
+
+    fields: ResponseFields
+    tool: ToolFields
+    input: object
+    given: Mapping[str, Any]
+    mask: tuple[str, str] | None
+    echo: Mapping[str, Any]
+    warnings: tuple[Warning, ...]
+
+    @property
+    def model(self) -> str | None:
+        """The name of the model that is to draw: the tool's, or else the one that calls it."""
+        return self.tool.model or self.fields.model
+
+
+def read_response(body: Mapping[str, Any]) -> ResponseAsked:
+    """Check a body but for its input, which is left as it is. Raises InvalidRequest, MissingParameter."""
+    top = flatten(body)
+    value = top.pop("input", None)
+    fields = checked_fields(ResponseFields, top)
+    extra = dict(fields.model_extra or {})
+    position, others = _tool_of(fields.tools or [])
+    where = f"tools[{position}]"
+    tool = checked_fields(ToolFields, _given(fields.tools, position), f"{where}.")
+    _check_choice(fields.tool_choice)
+    instructions = extra.get("instructions")
+    warnings = (*_dropped(extra), *others)
+    return ResponseAsked(
+        fields=fields,
+        tool=tool,
+        input=value,
+        given=merged(("the body", extra), (where, tool.model_extra or {})),
+        mask=_mask(tool.input_image_mask, f"{where}.input_image_mask"),
+        echo=_echo(fields, instructions),
+        warnings=warnings,
+    )
+
+
+def _given(tools: list[dict[str, Any]] | None, position: int) -> dict[str, Any]:
+    return {name: value for name, value in (tools or [])[position].items() if value is not None}
+
+
+def _tool_of(tools: list[dict[str, Any]]) -> tuple[int, tuple[Warning, ...]]:
+    """Where the one image_generation tool stands, and a warning about the others."""
+    found = [index for index, tool in enumerate(tools) if tool.get("type") == TOOL]
+    if not found:
+        raise MissingParameter(
+            f"Missing required parameter: 'tools' must contain {{'type': '{TOOL}'}}; this server draws pictures and "
+            "answers in no words",
+            param="tools",
+        )
+    if len(found) > 1:
+        raise InvalidRequest(f"'tools' has {TOOL} {len(found)} times; give it once", param="tools")
+    if len(tools) == 1:
+        return found[0], ()
+    return found[0], (Warning("tools", "ignored", f"tools other than {TOOL} have no effect: this server draws"),)
+
+
+def _check_choice(choice: str | dict[str, Any] | None) -> None:
+    if choice in (None, "auto", "required"):
+        return
+    if isinstance(choice, dict):
+        named = [choice, *(tool for tool in choice.get("tools") or () if isinstance(tool, dict))]
+        if any(one.get("type") == TOOL for one in named):
+            return
+    raise InvalidRequest(
+        f"Invalid value for 'tool_choice': {shown(choice)}. Allowed: 'auto', 'required', {{'type': '{TOOL}'}}",
+        param="tool_choice",
+    )
+
+
+def _mask(value: dict[str, Any] | None, where: str) -> tuple[str, str] | None:
+    if value is None:
+        return None
+    file_id = value.get("file_id")
+    return where, file_id if isinstance(file_id, str) and file_id else url_of(value, where)
+
+
+def _dropped(extra: dict[str, Any]) -> tuple[Warning, ...]:
+    taken = {name: extra.pop(name) for name in sorted(WITHOUT_EFFECT.intersection(extra))}
+    return tuple(
+        Warning(name, "ignored", f"{name!r} has no effect: this server draws")
+        for name, value in taken.items()
+        if value not in ("", [], {}, *ASKS_FOR_NOTHING.get(name, ()))
+    )
+
+
+def _echo(fields: ResponseFields, instructions: object) -> dict[str, Any]:
+    return {
+        "instructions": instructions,
+        "metadata": fields.metadata or {},
+        "previous_response_id": fields.previous_response_id,
+        "tool_choice": fields.tool_choice or "auto",
+        "tools": fields.tools or [],
+        "user": fields.user,
+    }
