@@ -4,6 +4,7 @@ Owns the order of things and the time they may take.
 """
 
 import asyncio
+import os
 import random
 import re
 import time
@@ -29,6 +30,7 @@ CLIENTS = 10
 SETTLE_S = 120.0
 SWEEP_S = 20.0
 LOOK_EVERY_S = 0.5
+DAY_S = 86_400.0
 ACCOUNTS: Mapping[str, tuple[str, ...]] = {"metered": ("--credits", "100000"), "poor": ("--credits", "3"), "free": ()}
 ASKING = ("metered", "metered", "free", "free", "poor")  # how often each
 SECRET = re.compile(r"\blim_[A-Za-z0-9]+_[A-Za-z0-9_-]{43}")
@@ -147,16 +149,16 @@ class _Run:
         await asyncio.sleep(2 * LOOK_EVERY_S)  # until the reaper's watch has seen it, too
 
     async def _look_for_inputs(self) -> None:
-        """Inputs go with their jobs, or with the sweep of a server that starts."""
+        """Inputs go with their jobs; what is left of those that died goes, once it is old, with the sweep at a start."""
         inputs = self.files / "inputs"
-        if any(inputs.glob("*/*")):
-            await asyncio.sleep(SWEEP_S)
+        if left := await asyncio.to_thread(_grow_old, inputs):
             await self.servers[0].stop()
             await self.reaper.revive()
-            await asyncio.sleep(1.0)
-        left = sorted(str(path.relative_to(inputs)) for path in inputs.glob("*/*"))
-        if left:
-            self.faults.append(Fault("inputs left", "blobs", f"{len(left)} files, such as {left[0]}"))
+        for _ in range(round(SWEEP_S / LOOK_EVERY_S)):
+            if not (left := await asyncio.to_thread(_files_in, inputs)):
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
+        self.faults.append(Fault("inputs left", "blobs", f"{len(left)} files, such as {left[0]}"))
 
     async def _visit(self, snapshot: Snapshot) -> list[int]:
         """Ask for a sample of what was drawn and draw it again; gives how far each job's pictures are apart."""
@@ -198,3 +200,15 @@ async def _create_key(server: Server, name: str, options: tuple[str, ...]) -> st
     match = SECRET.search(printed)
     assert match is not None, f"limner keys create printed no key: {printed!r}"
     return match[0]
+
+
+def _files_in(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.rglob("*") if path.is_file())
+
+
+def _grow_old(directory: Path) -> list[Path]:
+    """Make every file two days older; gives them."""
+    files = _files_in(directory)
+    for path in files:
+        os.utime(path, (time.time() - 2 * DAY_S,) * 2)
+    return files

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from limner import runtime
+from limner.catalogue import Catalogue
 from limner.config import Settings, load_settings
 from limner.core import Operation, Request
 from limner.errors import InvalidRequest
 from limner.jobs import Outcome
+from limner.roster import Roster
 from limner.service import Service
+from tests.fakes import FakeBackend
 
 STEPS = "num_inference_steps"
 
@@ -62,3 +65,54 @@ def test_the_embedded_model_is_served_when_none_is_named(tmp_path: Path) -> None
 def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="would be served as 'sketch', like another one"):
         runtime.find_models(settings_for(tmp_path, "sketch", "sketch"))
+
+
+def roster_for(tmp_path: Path, *models: str, stand_in: str = "") -> Roster:
+    settings = settings_for(tmp_path, *models).model_copy(update={"stand_in": stand_in})
+    return runtime.roster_of(settings, runtime.find_models(settings), FakeBackend())
+
+
+def test_without_a_stand_in_only_what_is_loaded_is_served(tmp_path: Path) -> None:
+    assert [model.spec.id for model in roster_for(tmp_path)] == ["sketch"]
+
+
+def test_a_stand_in_answers_for_every_model_of_the_catalogue(tmp_path: Path) -> None:
+    roster = roster_for(tmp_path, stand_in="sketch")
+    assert {model.spec.id for model in roster} == {spec.id for spec in Catalogue.builtin().models()}
+    assert roster.default.spec.id == "sketch"
+    assert [model.spec.id for model in roster.own] == ["sketch"]
+    assert roster.find("google/gemini-3-pro-T2I").stand_in is roster.default
+
+
+def test_a_stand_in_that_is_not_among_the_models_is_loaded_after_them(tmp_path: Path) -> None:
+    roster = roster_for(tmp_path, "Qwen/Qwen-Image", stand_in="sketch")
+    assert [model.spec.id for model in roster.own] == ["Qwen/Qwen-Image", "sketch"]
+    assert roster.default.spec.id == "Qwen/Qwen-Image"
+    stand_in = roster.find("flux_pro").stand_in
+    assert stand_in is not None
+    assert stand_in.spec.id == "sketch"
+
+
+def test_a_model_that_is_served_draws_for_those_whose_routes_name_it(tmp_path: Path) -> None:
+    roster = roster_for(tmp_path, "Qwen/Qwen-Image-Edit-2511")
+    assert [model.spec.id for model in roster] == ["Qwen/Qwen-Image-Edit-2511", "qwen_image_edit"]
+    assert roster.find("qwen_image_edit").stand_in is roster.default
+
+
+def test_a_name_without_weights_is_not_loaded(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"'flux_pro' has no weights to load here; .* --stand-in sketch"):
+        runtime.find_models(settings_for(tmp_path, "flux_pro"))
+
+
+async def test_a_stand_in_draws_what_another_models_rules_allow(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path).model_copy(update={"stand_in": "sketch"})
+    async with runtime.open_service(settings) as service:
+        await service.ready()
+        request = Request(Operation.GENERATE, "dall-e-3", "a red circle", params={"size": "1792x1024"})
+        job = await service.submit(request)
+        outcome = await job.result()
+        assert job.model == "dalle"
+        assert [str(picture.size) for picture in outcome.pictures] == ["1792x1024"]
+        assert outcome.warnings[0].message == "dalle is not served here: sketch stands in for it"
+        with pytest.raises(InvalidRequest, match="'size': '512x512'"):
+            await service.submit(Request(Operation.GENERATE, "dalle", "a cat", params={"size": "512x512"}))

@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from limner.backends import Backend
 from limner.backends.local import LocalBackend
 from limner.backends.standin import StandIn
 from limner.catalogue import BORROWED, Catalogue, ModelSpec, SourceMatch
@@ -72,7 +73,7 @@ async def open_service(settings: Settings, specs: Sequence[ModelSpec] | None = N
         specs = await asyncio.to_thread(find_models, settings)
     by_id = {spec.id: spec for spec in specs}
     backend = LocalBackend(_engine_settings(settings), by_id.__getitem__)
-    roster = _roster(settings, specs, backend)
+    roster = roster_of(settings, specs, backend)
     async with open_tools(settings, release_free_memory) as tools:
         tools.metrics.watch_engine(backend.stats)
         service = Service(roster, settings, tools)
@@ -86,7 +87,7 @@ async def open_service(settings: Settings, specs: Sequence[ModelSpec] | None = N
             await service.aclose(settings.drain_s)
 
 
-def _roster(settings: Settings, specs: Sequence[ModelSpec], backend: LocalBackend) -> Roster:
+def roster_of(settings: Settings, specs: Sequence[ModelSpec], backend: Backend) -> Roster:
     """The loaded models, then whatever one of them stands in for."""
     catalogue = Catalogue.builtin()
     roster = Roster(catalogue)
@@ -103,7 +104,8 @@ def _roster(settings: Settings, specs: Sequence[ModelSpec], backend: LocalBacken
 def _borrowed(spec: ModelSpec, roster: Roster) -> ServedModel | None:
     """The loaded model that one of the routes of ``spec`` names, if there is one."""
     names = (route.source for route in spec.routes if route.backend == BORROWED)
-    return next((roster.find(name) for name in names if roster.serves(name)), None)
+    served = (roster.find(name) for name in names if roster.serves(name))
+    return next((model for model in served if model.stand_in is None), None)
 
 
 async def _leave_to_others(roster: Roster) -> None:

@@ -59,3 +59,10 @@ def test_amounts_are_whole_never_negative_and_never_too_small(value: float, rate
     timed = charge_micro(TIMED, request(n), n, value, rate)
     assert 0 <= value * rate * MICRO * (1 - 1e-12) <= timed <= value * rate * MICRO * (1 + 1e-12) + 1
     assert charge_micro(priced(rate), request(n), n, 0.0, 0.0) == estimate_micro(priced(rate), request(n), value, 0.0)
+
+
+@pytest.mark.parametrize(("resolution", "micro"), [("1K", 40_000), ("2K", 40_000), ("4K", 80_000)])
+def test_some_values_of_a_parameter_make_a_picture_dearer(resolution: str, micro: int) -> None:
+    spec = replace(Catalogue.builtin().get("nano_banana_pro"), price_per_image=0.02)
+    asked = replace(request(n=2), params={"resolution": resolution})
+    assert charge_micro(spec, asked, 2, 1.0, 1.0) == micro

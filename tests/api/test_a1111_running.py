@@ -192,9 +192,9 @@ async def test_a_client_that_leaves_stops_its_present_part(
     backend.allow(STEPS + 1)
     await until(client, 0.4)
     call.cancel()
-    (job, _) = (await client.get("http://limner.test/v1/jobs")).json()["data"]
-    ended = (await client.get(f"http://limner.test/v1/jobs/{job['id']}?wait=10")).json()
-    assert ended["status"] == "cancelled"
+    await asyncio.sleep(0.5)  # whoever waits for the job, even to hear of its end, keeps it going
+    jobs = (await client.get("http://limner.test/v1/jobs")).json()["data"]
+    assert [job["status"] for job in jobs] == ["cancelled", "finished"]
     assert len(backend.requests) == 2
     assert (await client.get("/progress")).json()["state"]["job_count"] == 0
 

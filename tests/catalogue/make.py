@@ -4,16 +4,23 @@ from dataclasses import replace
 from typing import Any
 
 from limner.catalogue import Catalogue, ModelSpec, Policy, Resolution, resolve
+from limner.catalogue.images import image_params
 from limner.core import Operation, ParamValue, Picture, Request, Size
 
 CATALOGUE = Catalogue.builtin()
 MODELS = CATALOGUE.models()
+LOADABLE = tuple(spec for spec in MODELS if spec.loads is not None)
 POLICY = Policy()
 MASKED = (Operation.INPAINT,)
 
 
 def picture(width_px: int = 64, height_px: int = 64) -> Picture:
     return Picture("L", Size(width_px, height_px), bytes(width_px * height_px))
+
+
+def needed(spec: ModelSpec) -> int:
+    """How many pictures a request that has any must have."""
+    return max(sum(param.required for param in image_params(spec)), 1)
 
 
 def request(operation: Operation = Operation.GENERATE, **fields: Any) -> Request:

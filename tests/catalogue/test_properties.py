@@ -9,7 +9,7 @@ from limner.catalogue import ModelSpec, ParamSpec, describe, effective, resolve
 from limner.catalogue.sizing import problem
 from limner.core import Lora, Operation, Request, Size
 from limner.errors import LimnerError
-from tests.catalogue.make import MODELS, POLICY, picture
+from tests.catalogue.make import MODELS, POLICY, needed, picture
 
 specs = st.sampled_from(MODELS)
 sides = st.integers(1, 4000)
@@ -27,7 +27,11 @@ def values(param: ParamSpec) -> st.SearchStrategy[Any]:
     low, high = param.minimum or 0, param.maximum or 100
     match param.type:
         case "integer":
-            return st.integers(int(low), int(high))
+            whole = int(param.step or 1)
+            return st.integers(0, (int(high) - int(low)) // whole).map(lambda count: int(low) + count * whole)
+        case "number" if param.step:
+            step = param.step
+            return st.integers(0, round((high - low) / step)).map(lambda count: low + count * step)
         case "number":
             return st.floats(low, high)
         case "enum":
@@ -38,6 +42,10 @@ def values(param: ParamSpec) -> st.SearchStrategy[Any]:
             return st.text(max_size=10)
         case "loras":
             return st.builds(Lora, st.text(min_size=1, max_size=5), st.floats(low, high)).map(lambda lora: (lora,))
+        case "size":
+            return st.sampled_from(["1024x768", "300x300", *param.choices, *param.scales])
+        case "images" | "mask":
+            return st.integers(0, 3)
 
 
 @st.composite
@@ -46,21 +54,27 @@ def asked(draw: st.DrawFn, *, valid: bool) -> tuple[ModelSpec, Request]:
     # Mostly operations that the model has, so that the later checks are reached too.
     operation = draw(st.sampled_from(spec.sorted_operations if valid else (*spec.sorted_operations * 8, *Operation)))
     first = picture(draw(st.integers(1, 300)), draw(st.integers(1, 300)))
+    pictures = ("images", "mask")
     table = {p.name: values(p) for p in spec.params.values() if not valid or p.applies_to(operation)}
+    if valid:
+        table = {name: value for name, value in table.items() if spec.params[name].type not in pictures}
     params = draw(st.fixed_dictionaries({}, optional=table))
     if not valid:
         params |= draw(st.dictionaries(st.sampled_from([*spec.params, "other"]), junk, max_size=2))
     rules = spec.sizes
+    fields = {p.request_field for p in spec.params.values()} if valid else set()
+    shaped = valid and any(p.sizing or p.request_field in ("size", "width") for p in spec.params.values())
     bounded = st.builds(Size, *[st.integers(rules.min_side_px, rules.max_side_px)] * 2)
+    counts = st.integers(needed(spec), max(spec.max_images, 1))
     request = Request(
         operation=operation,
         model="",
         prompt=draw(prompts) + ("a cat" if valid else draw(st.sampled_from(["a cat", "a dog", ""]))),
-        inputs=() if operation is Operation.GENERATE else (first,) * draw(st.integers(1, max(spec.max_images, 1))),
+        inputs=() if operation is Operation.GENERATE else (first,) * draw(counts),
         mask=first if operation is Operation.INPAINT else None,
-        n=draw(st.integers(1, 10) if valid else st.sampled_from([1, 2, 10, 0, 11])),
-        size=draw(st.none() | (bounded if valid else st.builds(Size, sides, sides))),
-        seed=draw(st.none() | st.integers(0, 2**63 - 10)),
+        n=draw(st.integers(1, 1 if "n" in fields else spec.max_n) if valid else st.sampled_from([1, 2, 10, 0, 11])),
+        size=None if shaped else draw(st.none() | (bounded if valid else st.builds(Size, sides, sides))),
+        seed=None if "seed" in fields else draw(st.none() | st.integers(0, 2**63 - 10)),
         params=params,
     )
     return spec, request
@@ -73,13 +87,14 @@ def outcome(spec: ModelSpec, request: Request) -> Request | LimnerError:
         return error
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(asked(valid=True))
 def test_resolving_twice_is_resolving_once(case: tuple[ModelSpec, Request]) -> None:
     spec, request = case
     once = outcome(spec, request)
     if isinstance(once, LimnerError):  # values that are each allowed can still be too much together
-        assert once.param in ("strength", "size", "lora", "image")
+        texts = ("prompt", "negative_prompt")  # which may be blank, or hold what a model's texts may not
+        assert once.param in ("strength", "size", "lora", "image", "image_size", "resolution", *texts)
         return
     assert resolve(once, spec, POLICY).request == once
     assert once.size is not None
@@ -88,7 +103,7 @@ def test_resolving_twice_is_resolving_once(case: tuple[ModelSpec, Request]) -> N
     assert effective(once, spec)["size"] == str(once.size)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(asked(valid=False))
 def test_whatever_is_asked_either_resolves_or_says_what_is_wrong(case: tuple[ModelSpec, Request]) -> None:
     spec, request = case

@@ -29,6 +29,7 @@ PICTURE_URL = "data:image/png;base64," + pybase64.b64encode_as_string(black_png(
 # What the document's own formats stand for; mostly good, so that requests get past the first check.
 FORMATS: dict[str, list[str] | list[bytes]] = {
     "picture-url": [PICTURE_URL, PICTURE_URL, "http://127.0.0.1/x.png", "data:,"],
+    "picture-base64": [PICTURE_URL.partition(",")[2], PICTURE_URL.partition(",")[2], "AA==", ""],
     "binary": [black_png(), black_png(), b"", b"GIF89a"],
     "webhook-url": ["https://example.org/done", "https://example.org:443/", "http://10.0.0.1/"],
     "model": ["sketch", "sketch", "Qwen/Qwen-Image", "no-such-model"],

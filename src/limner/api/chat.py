@@ -55,7 +55,7 @@ async def answer(http: HttpRequest, *, at_openrouters: bool) -> Response:
     names = {PLAIN: pictures[0][0] if pictures else REFERENCES}
 
     async def read() -> tuple[Request, tuple[Warning, ...]]:
-        drawing, told = settle_chat(asked, given | counts, spec)
+        drawing, told = settle_chat(asked, {**given, **counts}, spec)
         names.update(drawing.names)
         request, warnings = await to_request(http, spec, Brief(want.prompt, pictures, beside.mask, drawing))
         return request, (*asked.warnings, *told, *warnings)

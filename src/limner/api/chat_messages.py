@@ -6,7 +6,7 @@ Pure: it fetches nothing, and which pictures a turn is about is for `chat_prompt
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from limner.catalogue.values import shown
@@ -185,13 +185,3 @@ def without_repeats(pictures: tuple[Shown, ...]) -> tuple[Shown, ...]:
     for picture in pictures:
         first.setdefault(picture.source, picture)
     return tuple(first.values())
-
-
-def renumbered(turns: list[Turn]) -> Conversation:
-    """A conversation of turns that were read one by one."""
-    return Conversation(
-        tuple(
-            replace(turn, pictures=tuple(replace(picture, turn=index) for picture in turn.pictures))
-            for index, turn in enumerate(turns)
-        )
-    )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from limner.api.chat_messages import Shown, url_of, without_repeats
+from limner.api.chat_messages import Shown, url_of
 from limner.catalogue.images import arrange, image_params, mask_param
 from limner.catalogue.spec import ModelSpec
 from limner.core import ParamValue
@@ -45,12 +45,18 @@ def in_order(
     brings, and what the request's params say of them. Raises as `arrange` does."""
     table = image_params(spec)
     if not table:
-        every = without_repeats((*spoken_of, *(picture for pictures in beside.values() for picture in pictures)))
+        every = _together(spoken_of, [picture for pictures in beside.values() for picture in pictures])
         return tuple((picture.param, picture.source) for picture in every), {}
     first = table[0].name
-    given = {**beside, first: without_repeats((*spoken_of, *beside.get(first, ())))}
+    given = {**beside, first: _together(spoken_of, beside.get(first, ()))}
     arranged = arrange(spec, {name: pictures for name, pictures in given.items() if pictures})
     return tuple((picture.param, picture.source) for _, picture in arranged.pictures), arranged.params
+
+
+def _together(spoken_of: Sequence[Shown], beside: Sequence[Shown]) -> tuple[Shown, ...]:
+    """Both; a picture that clients send in both places, to be sure, counts once."""
+    known = {picture.source for picture in spoken_of}
+    return (*spoken_of, *(picture for picture in beside if picture.source not in known))
 
 
 def _listed(value: object, name: str) -> tuple[Shown, ...]:

@@ -6,6 +6,7 @@ caller may do beyond the scope of a route (which jobs, which models) is the hand
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Iterator
 from urllib.parse import unquote_plus
 
@@ -20,7 +21,7 @@ from limner.api.envelope import Envelopes
 from limner.errors import LimnerError, Unauthorized
 
 KEY_HEADERS = ("x-api-key", "x-goog-api-key")
-QUERY_KEY_PREFIXES = ("/v1beta/", "/v1beta1/", "/v1/models")  # where Google's clients put the key into the query
+QUERY_KEYED = re.compile(r"/v1beta1?/.*|/v1/models/.+:\w+")  # where Google's clients put the key into the query
 BASIC_PREFIX = "/sdapi/"  # whose clients know HTTP Basic alone
 
 READING = frozenset({"GET", "HEAD"})
@@ -152,7 +153,7 @@ def _from_basic(text: str) -> Iterator[str | None]:
 
 def _take_query_keys(scope: HttpScope) -> list[str]:
     """Remove ``key`` from the query where it may stand there, so that neither handlers nor logs see it."""
-    if not scope["path"].startswith(QUERY_KEY_PREFIXES):
+    if not QUERY_KEYED.fullmatch(scope["path"]):
         return []
     taken: list[str] = []
     kept: list[bytes] = []

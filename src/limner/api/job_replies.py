@@ -20,18 +20,19 @@ from limner.service import Estimate
 from limner.store.rows import MICRO
 
 
-async def job_body(gateway: Gateway, job: Job, links: Links) -> bytes:
-    """The job object as JSON bytes."""
+async def job_body(gateway: Gateway, job: Job, links: Links, *, inline: bool = True) -> bytes:
+    """The job object as JSON bytes; not ``inline``, its pictures are links whatever the job was asked for."""
     head = orjson.dumps(await _fields(gateway, job))
-    return b"".join((head[:-1], b',"result":', await _result(gateway, job, links), b"}"))
+    links_or_none = None if inline and job.response_format == "b64_json" else links
+    return b"".join((head[:-1], b',"result":', await _result(gateway, job, links_or_none), b"}"))
 
 
-async def _result(gateway: Gateway, job: Job, links: Links) -> bytes:
+async def _result(gateway: Gateway, job: Job, links: Links | None) -> bytes:
     """The images reply, or null: also once the pictures' time is over."""
     if job.outcome is None:
         return b"null"
     try:
-        return await images_body(job, job.outcome, gateway.service, links if job.response_format == "url" else None)
+        return await images_body(job, job.outcome, gateway.service, links)
     except NotFound:
         return b"null"
 

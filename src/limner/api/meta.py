@@ -10,7 +10,8 @@ from starlette.responses import Response
 from limner.api import server_docs
 from limner.api.gateway import gateway_of
 from limner.api.gemini import models as google
-from limner.catalogue import describe
+from limner.api.paths import MODEL
+from limner.catalogue import describe, schema
 from limner.errors import NotFound
 from limner.roster import ServedModel
 
@@ -27,15 +28,16 @@ async def models(http: HttpRequest) -> Response:
     return _json({"object": "list", "data": served})
 
 
-@router.head("/v1/models/{model_id:path}", include_in_schema=False)
-@router.get("/v1/models/{model_id:path}", openapi_extra=server_docs.MODEL)
+@router.head(f"/v1/models/{MODEL}", include_in_schema=False)
+@router.get(f"/v1/models/{MODEL}", openapi_extra=server_docs.MODEL)
 async def model(http: HttpRequest, model_id: str) -> Response:
-    """One served model, by id or alias."""
+    """One served model, by id or alias, with its parameters as JSON Schema."""
     if not model_id:
         raise NotFound("no such path: /v1/models/; the list is at /v1/models")
     if google.is_googles(http):
         return google.one(http, model_id)
-    return _json(_entry(gateway_of(http).service.roster.find(model_id)))
+    found = gateway_of(http).service.roster.find(model_id)
+    return _json({**_entry(found), "schema": schema(found.spec)})
 
 
 def _entry(model: ServedModel) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from limner.catalogue.values import shown
 from limner.core import Size
 from limner.errors import InvalidRequest
 
-SHAPE_WORDS = ("aspect_ratio", "resolution", "image_size")
+TIER_WORDS = ("resolution", "image_size")
+SHAPE_WORDS = ("aspect_ratio", *TIER_WORDS)
 TIERS: Mapping[str, float] = {"512": 0.5, "0.5k": 0.5, "1k": 1.0, "2k": 2.0, "4k": 4.0}
 """Side lengths as multiples of those that the model draws by default."""
 
@@ -37,19 +38,15 @@ def size_in_words(fields: Mapping[str, Any], spec: ModelSpec) -> Size | None:
 
 
 def tier_in_words_of(fields: Mapping[str, Any], spec: ModelSpec) -> tuple[dict[str, Any], dict[str, str]]:
-    """``fields`` with a tier under the name, and in the spelling, of the model's own table, and what was called
-    otherwise: ours -> theirs. Clients of one API for all models say ``image_size`` where a model says ``resolution``."""
-    words, names = dict(fields), {}
-    ours = next((name for name in ("resolution", "image_size") if spec.params.get(name) is not None), None)
-    theirs = next((name for name in ("resolution", "image_size") if name in words), None)
-    if ours is None or theirs is None:
-        return words, {}
-    if theirs not in spec.params:
-        words[ours], names[ours] = words.pop(theirs), theirs
-        theirs = ours
-    if words[theirs] == "512" and "0.5K" in spec.params[theirs].scales:
-        words[theirs] = "0.5K"
-    return words, names
+    """``fields`` with a tier under the name, and in the spelling, of the model's own table; and what was called
+    otherwise: ours -> theirs. APIs that have one word for all models say it where a model has the other one."""
+    ours = next((name for name in TIER_WORDS if name in spec.params), None)
+    theirs = next((name for name in TIER_WORDS if name in fields), None)
+    if ours is None or theirs is None or (theirs != ours and theirs in spec.params):
+        return dict(fields), {}
+    rest = {name: value for name, value in fields.items() if name != theirs}
+    half = fields[theirs] == "512" and "0.5K" in spec.params[ours].scales
+    return {**rest, ours: "0.5K" if half else fields[theirs]}, {} if ours == theirs else {ours: theirs}
 
 
 def has_shape_words(spec: ModelSpec) -> bool:
@@ -80,7 +77,7 @@ def _factor(fields: Mapping[str, Any], spec: ModelSpec) -> float:
     most = spec.sizes.max_pixels / spec.sizes.default.pixels
     able = {name: factor for name, factor in TIERS.items() if factor**2 <= most}
     found = 1.0
-    for name in ("resolution", "image_size"):
+    for name in TIER_WORDS:
         value = fields.get(name)
         if value is None or value == "auto":
             continue

@@ -8,6 +8,7 @@ from limner.catalogue.describe import describe, effective
 from limner.catalogue.index import Catalogue, SourceMatch
 from limner.catalogue.load import CatalogueError
 from limner.catalogue.resolve import Policy, Resolution, resolve
+from limner.catalogue.schema import schema
 from limner.catalogue.spec import BORROWED, ModelSpec, ParamSpec, Route, SizeRules
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "describe",
     "effective",
     "resolve",
+    "schema",
 ]

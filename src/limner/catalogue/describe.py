@@ -66,6 +66,12 @@ def _parameter(param: ParamSpec) -> dict[str, Json]:
         "caution": param.caution,
         "operations": [op.value for op in Operation if op in param.operations] or None,
         "defaults": {op.value: jsonable(value) for op, value in param.defaults.items()} or None,
+        "labels": dict(param.labels) or None,
+        "sizes": {value: None if size is None else str(size) for value, size in param.sizes.items()} or None,
+        "scales": {value: _whole(factor) for value, factor in param.scales.items()} or None,
+        "excludes": list(param.excludes) or None,
+        "cost_factors": {value: _whole(factor) for value, factor in param.cost_factors.items()} or None,
+        "field": None if param.request_field == param.name else param.request_field,
     }
     head: dict[str, Json] = {"type": param.type, "description": param.description, "default": jsonable(param.default)}
     return head | {name: _whole(value) for name, value in optional.items() if value is not None}

@@ -163,7 +163,7 @@ class Service:
     async def _admit(self, request: Request, submission: Submission, caller: Caller) -> tuple[Job, bool]:
         if self.closing:
             raise NotReady("the server is shutting down", retry_after_s=5)
-        model = self.roster.find(request.model)
+        model = self.roster.route(request.model, request.operation, has_images=bool(request.inputs))
         caller.require_model(model.spec.id, model.spec.aliases, model.runs_on)
         request = _owned(request, caller)
         mark = await _fingerprint(request) if submission.idempotency_key else ""
@@ -283,6 +283,8 @@ class Service:
             row = await self.store.cancel(job.id, error=error_record(ClientLeft(CANCELLED)), now_s=time.time())
             if row.done:
                 await self._live.conclude(job, row)
+                if row.request["inputs"]:
+                    await self.blobs.drop_inputs(job.id)
 
     def left(self, job: Job) -> None:
         """A client that waited for ``job`` has gone: go by the setting ``client_left``, unless another one waits here.
@@ -321,7 +323,7 @@ class Service:
 
     async def estimate(self, request: Request, caller: Caller = OPEN) -> Estimate:
         """What ``request`` would cost and when it would be done; accepts nothing. Raises what submitting would."""
-        model = self.roster.find(request.model)
+        model = self.roster.route(request.model, request.operation, has_images=bool(request.inputs))
         caller.require_model(model.spec.id, model.spec.aliases, model.runs_on)
         resolved = resolve(_owned(request, caller), model.spec, self.policy).request
         device_s = self._pace.device_s(resolved)
@@ -359,10 +361,16 @@ class Service:
             jobs_before_s=now_s - self._settings.keep_jobs_s,
         )
         await self.blobs.delete_many(keys)
-        inputs = await self.blobs.sweep_inputs(self._live_jobs, older_than_s=UNCLAIMED_S)
+        inputs = await self.blobs.sweep_inputs(self._not_over, older_than_s=0)
+        inputs += await self.blobs.sweep_inputs(self._live_jobs, older_than_s=UNCLAIMED_S)
         # Pictures of which no row was ever written, because their process died in between.
         forgotten = datetime.fromtimestamp(now_s - self._settings.keep_images_s, UTC) - timedelta(days=2)
         return len(keys) + inputs + await self.blobs.sweep(forgotten.date())
+
+    async def _not_over(self, job_ids: frozenset[str]) -> frozenset[str]:
+        """Those that go on, or may be about to be accepted."""
+        rows = await self.store.get_many(sorted(job_ids))
+        return frozenset(job_id for job_id in job_ids if job_id not in rows or not rows[job_id].done)
 
     async def _live_jobs(self, job_ids: frozenset[str]) -> frozenset[str]:
         rows = await self.store.get_many(sorted(job_ids))

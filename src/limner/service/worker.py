@@ -200,6 +200,7 @@ class Worker:
             logger.warning("%s is queued again: the process that drew it has ended", job_id)
         for job_id in gone.failed:
             logger.error("%s was given up", job_id)
+            await self.tools.blobs.drop_inputs(job_id)
         self.tools.metrics.jobs_taken_over(requeued=len(gone.requeued), given_up=len(gone.failed))
         if gone.requeued:
             self.wake()

@@ -39,6 +39,7 @@ from limner.media.recipe_text import INFOTEXT_KEYWORD
 from limner.roster import ServedModel
 
 F = TypeVar("F", bound=BaseModel)
+ENLARGING = "the same picture in a higher resolution"  # some models that enlarge want to be told in words, too
 
 
 class InfoFields(BaseModel):
@@ -128,7 +129,7 @@ async def _by_model(http: HttpRequest, gateway: Gateway, fields: ExtraImage, mod
         return Request(
             operation=Operation.UPSCALE,
             model=model.spec.id,
-            prompt="",
+            prompt=ENLARGING,
             inputs=(picture,),
             size=size,
             timeout_s=timeout_s_of(http, None),

@@ -13,6 +13,7 @@ from limner.api.documents import (
     STRING,
     Docs,
     array,
+    nullable,
     obj,
     query,
     ref,
@@ -59,7 +60,9 @@ def _without_effect(names: Iterable[str]) -> Docs:
 
 
 def _some_of(properties: Docs, required: tuple[str, ...] = (), *, more: bool = False) -> Docs:
-    return obj(properties, optional=tuple(name for name in properties if name not in required), more=more)
+    """An object of a request; null is as good as absent."""
+    given = {name: value if name in required else nullable(value) for name, value in properties.items()}
+    return obj(given, optional=tuple(name for name in properties if name not in required), more=more)
 
 
 _COUNT: Final[Docs] = {"type": "integer", "minimum": 1}
@@ -199,7 +202,7 @@ COUNT: Final = _post(
     drawn=False,
 )
 _PAGE: Final = [
-    query("pageSize", {"type": "integer", "minimum": 1}, "models on a page; 50 by default, at most 1000"),
+    query("pageSize", {"type": "integer", "minimum": 0}, "models on a page; 50 by default, at most 1000"),
     query("pageToken", STRING, "nextPageToken of the page before"),
 ]
 MODELS: Final[dict[str, Any]] = {

@@ -25,6 +25,7 @@ from limner.api.gemini.asking import Asked, read_generation
 from limner.api.gemini.calls import answer, prepare
 from limner.api.gemini.imagen import read_prediction
 from limner.api.gemini.replies import by_modality, chunks, generation, prediction
+from limner.api.paths import MODEL
 from limner.api.replies import usage
 from limner.catalogue.values import shown
 from limner.errors import InvalidRequest, LimnerError
@@ -82,7 +83,7 @@ async def list_models(http: HttpRequest) -> Response:
     return models.listing(http)
 
 
-@router.get("/v1beta/models/{model_id:path}", openapi_extra=docs.MODEL)
+@router.get(f"/v1beta/models/{MODEL}", openapi_extra=docs.MODEL)
 async def get_model(http: HttpRequest, model_id: str) -> Response:
     """One served model in Google's shape, by id or alias."""
     return models.one(http, model_id)
