@@ -149,7 +149,7 @@ class _Run:
         await asyncio.sleep(2 * LOOK_EVERY_S)  # until the reaper's watch has seen it, too
 
     async def _look_for_inputs(self) -> None:
-        """Inputs go with their jobs; what is left of those that died goes, once it is old, with the sweep at a start."""
+        """Inputs go with their jobs; what is left behind goes, once it is old, with the sweep at a start."""
         inputs = self.files / "inputs"
         if left := await asyncio.to_thread(_grow_old, inputs):
             await self.servers[0].stop()

@@ -87,6 +87,7 @@ def test_a_stand_in_answers_under_the_models_names_and_is_as_well_as_who_draws()
         (["sketch"], ("flux_pro", "nano_banana"), "route-llm", G, False, "nano_banana"),
         (["sketch"], ("flux_pro", "imagen"), "route-llm", G, False, "sketch"),
         (["sketch"], ("magnific",), "limner/auto", U, True, "magnific"),
+        (["sketch"], ("Qwen/Qwen-Image-2512",), "limner/auto", G, False, "sketch"),
     ],
 )
 def test_a_virtual_name_means_the_first_model_of_its_list_that_is_served_and_able(

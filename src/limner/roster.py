@@ -135,8 +135,9 @@ class Roster:
         return self._fitting(name, preferred, operation, has_images=has_images)
 
     def _fitting(self, name: str, preferred: Iterable[str], operation: Operation, *, has_images: bool) -> ServedModel:
-        """The best model for the operation: of those preferred, then of those that draw themselves, then any."""
+        """The best model for the operation: of those preferred, which had better draw themselves, then any other."""
         listed = [self._models[known] for known in preferred if known in self._models]
+        listed.sort(key=lambda model: model.stand_in is not None)
         candidates: dict[ServedModel, None] = dict.fromkeys([*listed, *self.own, *self])
         able = [model for model in candidates if operation in model.spec.operations]
         fits = [model for model in able if model.spec.max_images or not has_images]

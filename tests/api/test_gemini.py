@@ -161,6 +161,7 @@ async def test_what_does_nothing_for_drawing_is_told(client: httpx2.AsyncClient)
         (asking({"role": "user", "parts": [{}]}), "contents[0].parts[0]"),
         (asking({"role": "user", "parts": [{"functionCall": {"name": "f"}}]}), "contents[0].parts[0].functionCall"),
         (asking({"role": "user", "parts": [{"text": 1}]}), "contents[0].parts[0].text"),
+        (asking({"role": "user", "parts": [{"text": "x", "thought": 1}]}), "contents[0].parts[0].thought"),
         (asking(said({"inlineData": {"mimeType": "video/mp4"}})), "contents[0].parts[0].inlineData.mimeType"),
         (asking(said({"inlineData": {"mimeType": "image/png"}})), "contents[0].parts[0].inlineData"),
         (asking(said("x", {"inlineData": {"mimeType": "image/png", "data": "!!"}})), "contents[0].parts[1]"),

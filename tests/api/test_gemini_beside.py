@@ -110,7 +110,10 @@ async def test_count_tokens_counts_as_drawing_does(client: httpx2.AsyncClient, b
         assert reply["totalTokens"] == drawn["promptTokenCount"]
         assert reply["promptTokensDetails"] == drawn["promptTokensDetails"]
     assert len(backend.requests) == drawings
-    assert violations((await client.post(COUNT, json={})).json()) == ["contents"]
+    refused = [({}, "contents"), ({"generateContentRequest": None}, "contents"), ({"generateContentRequest": 1}, "generateContentRequest"),
+               ({"generateContentRequest": body, "contents": []}, "contents")]  # fmt: skip
+    for wrong, field in refused:
+        assert violations((await client.post(COUNT, json=wrong)).json()) == [field]
 
 
 async def test_models_are_listed_in_pages(client: httpx2.AsyncClient) -> None:

@@ -41,8 +41,28 @@ async def test_models_publish_their_parameters(client: httpx2.AsyncClient) -> No
     for entry in listed["data"]:
         assert entry["object"] == "model"
         assert "num_inference_steps" in entry["parameters"]
-        assert (await client.get(f"/v1/models/{entry['id']}")).json() == entry
+        one = (await client.get(f"/v1/models/{entry['id']}")).json()
+        assert list(one.pop("schema")["properties"]) == list(entry["parameters"])
+        assert one == entry
     assert (await client.get("/v1/models/nothing")).status_code == 404
+
+
+async def test_stand_ins_are_marked_and_found_by_every_name(settings: Settings) -> None:
+    app = create_app(settings, opener(FakeBackend(), "sketch", stand_in=True))
+    transport = httpx2.ASGITransport(app=app)
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
+        listed = {entry["id"]: entry["stand_in"] for entry in (await http.get("/v1/models")).json()["data"]}
+        assert (listed.pop("sketch"), set(listed.values())) == (None, {"sketch"})
+        for name, known in (("dall-e-3", "dalle"), ("gpt-image-1", "gpt_image"), ("flux2_pro", "flux2_pro")):
+            one = (await http.get(f"/v1/models/{name}")).json()
+            assert (one["id"], one["state"], one["stand_in"]) == (known, "ready", "sketch")
+        assert [model["id"] for model in (await http.get("/health")).json()["models"]] == ["sketch"]
+
+
+async def test_a_model_that_is_only_known_is_a_404_saying_what_to_configure(client: httpx2.AsyncClient) -> None:
+    reply = await client.post("/v1/images/generations", json={"model": "gpt_image", "prompt": "x"})
+    assert reply.status_code == 404
+    assert "--stand-in" in reply.json()["error"]["message"]
 
 
 async def test_a_full_queue_is_a_429_with_retry_after(client: httpx2.AsyncClient, backend: FakeBackend) -> None:

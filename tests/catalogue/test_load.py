@@ -5,9 +5,10 @@ import pytest
 from limner.catalogue import Catalogue, CatalogueError
 from limner.catalogue.load import builtin_files, read_files
 from limner.core import Operation
+from tests.catalogue.make import ask_with
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-model.md"
-EXAMPLE = PAGE.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+EXAMPLE, HOSTED = (part.split("```")[0] for part in PAGE.read_text(encoding="utf-8").split("```toml\n")[1:])
 
 
 def test_the_documented_example_loads_beside_the_shipped_files() -> None:
@@ -20,6 +21,15 @@ def test_the_documented_example_loads_beside_the_shipped_files() -> None:
     assert spec.params["guidance_rescale"].argument == "guidance_rescale"
 
 
+def test_the_documented_hosted_example_draws_what_its_table_says() -> None:
+    spec = Catalogue.of_files({"aquarelle.toml": HOSTED}).get("aquarelle")
+    assert spec.loads is None
+    assert (spec.max_images, spec.params["style"].choices) == (3, ("wet", "dry"))
+    assert list(map(str, spec.sizes.choices)) == ["1024x1024", "2048x2048", "1344x768", "2688x1536"]
+    request = ask_with(spec, aspect_ratio="16:9", resolution="2K", num_images=3).request
+    assert (str(request.size), request.n) == ("2688x1536", 3)
+
+
 def test_a_model_may_have_a_price_per_picture() -> None:
     priced = EXAMPLE.replace("max_images = 1", "price_per_image = 0.04")
     assert Catalogue.of_files({"watercolour.toml": priced}).get("watercolour").price_per_image == 0.04
@@ -27,11 +37,11 @@ def test_a_model_may_have_a_price_per_picture() -> None:
 
 
 def test_every_key_is_documented() -> None:
-    from limner.catalogue.entries import ModelEntry, ParamEntry
+    from limner.catalogue.entries import ModelEntry, ParamEntry, VirtualEntry
 
     text = PAGE.read_text(encoding="utf-8")
     hidden = {"fallback"}
-    for key in (*ParamEntry.model_fields, *ModelEntry.model_fields):
+    for key in (*ParamEntry.model_fields, *ModelEntry.model_fields, *VirtualEntry.model_fields):
         assert key in hidden or key in text, key
 
 
@@ -68,6 +78,33 @@ def test_a_wrong_file_is_refused_naming_file_place_and_key(old: str, new: str, e
     assert old in EXAMPLE
     with pytest.raises(CatalogueError, match=error):
         Catalogue.of_files({"watercolour.toml": EXAMPLE.replace(old, new)})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ('"1:1" = "1024x1024"', '"1:1" = "big"', "not a size: 'big'"),
+        ('default = "1:1"', 'default = "4:3"', "params.aspect_ratio: .*'4:3'.*Allowed: '1:1' or '16:9'"),
+        ('default = "1024x1024"', 'default = "1000x1000"', "sizes: the default 1000x1000 breaks the rules"),
+        ('"2K" = 2 }\ncost', '"2K" = 0 }\ncost', r"params.resolution.scales.2K"),
+        ('cost_factors = { "2K"', 'cost_factors = { "8K"', "params.resolution: cost_factors: '8K' is not among"),
+        ("labels = { wet", "labels = { damp", "params.style: labels: 'damp' is not among its choices"),
+        ("prompt = {} ", 'prompt = { excludes = { tags = "(" } } ', "params.prompt: excludes: 'tags' is no regular"),
+        ("num_images = {}", 'num_images = { field = "count" }', r"params.num_images.field"),
+        ('source = "Qwen/Qwen-Image"', 'source = "qwen-image"', "aquarelle names 'qwen-image', which is no model's id"),
+        ('operations = ["generate", "edit"]', "operations = []", "no class for any operation"),
+        ('family = "aq', 'virtual = [{ id = "sdxl", title = "x" }]\nfamily = "aq', "'sdxl' is a model's"),
+        (
+            'family = "aq',
+            'virtual = [{ id = "x", title = "x", prefer = ["y"] }]\nfamily = "aq',
+            "x names 'y', which is no model's id",
+        ),
+    ],
+)
+def test_a_wrong_hosted_model_is_refused_naming_what_is_wrong(old: str, new: str, error: str) -> None:
+    assert old in HOSTED
+    with pytest.raises(CatalogueError, match=error):
+        Catalogue.of_files({"aquarelle.toml": HOSTED.replace(old, new)})
 
 
 def test_there_is_exactly_one_fallback() -> None:

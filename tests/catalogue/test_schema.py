@@ -1,4 +1,4 @@
-"""The parameters as JSON Schema: one truth, rendered thrice. What the schema allows the resolver takes, and the reverse."""
+"""Parameters as JSON Schema: it allows what the resolver takes, and schema, descriptor and page say the same."""
 
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def test_schema_descriptor_and_page_say_the_same_of_every_parameter(spec: ModelS
     properties, parameters = made["properties"], shown["parameters"]
     assert isinstance(properties, dict)
     assert isinstance(parameters, dict)
-    section = PAGE.split(f"\n### {spec.title}\n\n`{spec.id}`")[1].split("\n### ")[0]
+    section = PAGE.split(f"\n### {spec.title}\n\n`{spec.id}`")[1].split("\n##")[0]
     rows = [line for line in section.splitlines() if line.startswith("| `")]
     assert list(properties) == list(parameters) == [line.split("`")[1] for line in rows]
     for param, line in zip(spec.params.values(), rows, strict=True):

@@ -20,7 +20,6 @@ from limner.catalogue.values import shown
 from limner.core import Warning
 from limner.errors import InvalidRequest
 
-MODALITIES = ("text", "image")
 # Fields of chat clients that say how words are to be made, or how a provider is to be found: never an error, as their
 # clients send them with everything, but always told where they asked for something.
 WITHOUT_EFFECT = frozenset(

@@ -120,7 +120,8 @@ class _Reply:
         if self._started:
             logger.warning("%s broke off: %s", self._request_id, error)
             return
-        await self._envelopes.response(scope["path"], error)(scope, receive, self)
+        headers = scope["state"].get("headers")  # of the job, if it came that far
+        await self._envelopes.response(scope["path"], error, headers)(scope, receive, self)
 
 
 class _Bounded:

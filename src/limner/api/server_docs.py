@@ -57,7 +57,7 @@ SCHEMAS: Final[Docs] = {
             "id": STRING,
             "object": {"const": "model"},
             "operations": array(STRING),
-            "parameters": {"type": "object", "additionalProperties": _OBJECT},
+            "parameters": {"type": "object", "additionalProperties": _OBJECT, "x-values": ref("ModelParameters")},
             "sizes": _OBJECT,
             "limits": _OBJECT,
             "state": _STATE,

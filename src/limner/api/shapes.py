@@ -26,10 +26,11 @@ def size_in_words(fields: Mapping[str, Any], spec: ModelSpec) -> Size | None:
 
     Raises InvalidRequest naming the word, its value and what is allowed.
     """
-    sides = next((given for name, given in fields.items() if name != "aspect_ratio" and _is_size(given)), None)
-    if isinstance(sides, str):
+    words = {name: _word(name, value) for name, value in fields.items()}
+    sides = next((text for name, text in words.items() if name in TIER_WORDS and _is_size(text)), None)
+    ratio, factor = _ratio(words.get("aspect_ratio", "auto")), _factor(words, spec)
+    if sides is not None:
         return Size.parse(sides)
-    ratio, factor = _ratio(fields.get("aspect_ratio")), _factor(fields, spec)
     if ratio is None and factor == 1.0:
         return None
     default = spec.sizes.default
@@ -56,36 +57,44 @@ def has_shape_words(spec: ModelSpec) -> bool:
     )
 
 
-def _is_size(value: object) -> bool:
+def _word(name: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise _refused(
+        name, value, "'16:9' and the like" if name == "aspect_ratio" else "'2K' and the like, or WIDTHxHEIGHT"
+    )
+
+
+def _is_size(text: str) -> bool:
     try:
-        return isinstance(value, str) and Size.parse(value).pixels > 0
+        Size.parse(text)
     except ValueError:
         return False
+    return True
 
 
-def _ratio(value: object) -> tuple[int, int] | None:
-    if value is None or value == "auto":
+def _ratio(text: str) -> tuple[int, int] | None:
+    if text == "auto":
         return None
-    match = _RATIO.fullmatch(value) if isinstance(value, str) else None
+    match = _RATIO.fullmatch(text)
     if match is None:
-        raise _refused("aspect_ratio", value, "'WIDTH:HEIGHT' such as '16:9', or 'auto'")
+        raise _refused("aspect_ratio", text, "'WIDTH:HEIGHT' such as '16:9', or 'auto'")
     return int(match[1]), int(match[2])
 
 
-def _factor(fields: Mapping[str, Any], spec: ModelSpec) -> float:
+def _factor(words: Mapping[str, str], spec: ModelSpec) -> float:
     """How much longer the sides are than the default's: the tier that is given, 1 without one."""
     most = spec.sizes.max_pixels / spec.sizes.default.pixels
     able = {name: factor for name, factor in TIERS.items() if factor**2 <= most}
     found = 1.0
     for name in TIER_WORDS:
-        value = fields.get(name)
-        if value is None or value == "auto":
+        text = words.get(name, "auto")
+        if text == "auto" or _is_size(text):
             continue
-        key = value.lower() if isinstance(value, str) else value
-        if key not in able:
+        if text.lower() not in able:
             allowed = ", ".join(tier.upper() for tier in able)
-            raise _refused(name, value, f"{allowed} for {spec.id}, or WIDTHxHEIGHT")
-        found = able[key]
+            raise _refused(name, text, f"{allowed} for {spec.id}, or WIDTHxHEIGHT")
+        found = able[text.lower()]
     return found
 
 

@@ -5,7 +5,7 @@ Owns turning such values into a size by the model's table, and what holds when a
 
 from collections.abc import Mapping
 
-from limner.catalogue.sizing import Label
+from limner.catalogue.sizing import Label, problem, snap
 from limner.catalogue.spec import ModelSpec, ParamSpec
 from limner.catalogue.values import shown
 from limner.core import Operation, ParamValue, Request, Size, Warning
@@ -31,10 +31,19 @@ def labelled_size(
     base, warnings = _base(request, table, set_names, params)
     factor = _factor(table, params)
     size = None if base is None else scaled(base, factor)
-    if request.size is not None and size is not None and size != request.size:
+    if request.size is not None and size is not None and not _agrees(request.size, size, table, set_names, spec):
         told = " and ".join(f"{name!r} {shown(params[name])}" for name in set_names)
         raise InvalidRequest(f"'size' {request.size} contradicts {told}: {size}. Give one of them", param=set_names[0])
     return Label((set_names or [table[0].name])[0], size, factor), dict(params), warnings
+
+
+def _agrees(asked: Size, meant: Size, table: list[ParamSpec], set_names: list[str], spec: ModelSpec) -> bool:
+    """Whether a size can stand beside the one that parameters mean: as it is, snapped, or where they only mean
+    proportions."""
+    if asked == meant or (problem(meant, spec.sizes) is None and asked == snap(meant, spec.sizes)):
+        return True
+    named = [param for param in table if param.name in set_names]
+    return all(param.sizes and not param.scales for param in named) and _alike(asked, meant)
 
 
 def scaled(size: Size, factor: float) -> Size:

@@ -43,7 +43,10 @@ def _labelled(request: Request, spec: ModelSpec, label: Label) -> tuple[Size, tu
     trouble = problem(size, spec.sizes)
     if trouble:
         raise InvalidRequest(f"Invalid value for {label.param!r}: it means {size}. {trouble}", param=label.param)
-    return snap(size, spec.sizes), warnings
+    snapped = snap(size, spec.sizes)
+    if snapped == size:
+        return size, warnings
+    return snapped, (*warnings, _snapped(label.param, size, snapped, spec.sizes))
 
 
 def _settled(request: Request, spec: ModelSpec) -> tuple[Size, tuple[Warning, ...]]:
@@ -101,8 +104,12 @@ def _given(size: Size, rules: SizeRules, model: str) -> tuple[Size, tuple[Warnin
     snapped = snap(size, rules)
     if snapped == size:
         return size, ()
+    return snapped, (_snapped("size", size, snapped, rules),)
+
+
+def _snapped(param: str, size: Size, snapped: Size, rules: SizeRules) -> Warning:
     message = f"size {size} was changed to {snapped}: sides are multiples of {rules.multiple}"
-    return snapped, (Warning("size", "adjusted", message),)
+    return Warning(param, "adjusted", message)
 
 
 def _inferred(shape: Shape | None, rules: SizeRules) -> Size:

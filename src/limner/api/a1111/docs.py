@@ -104,7 +104,7 @@ IMG2IMG: Final = _drawn(in_words(ImageFields, ("init_images",)))
 OPTIONS: Final = _get({"type": "object"})
 SET_OPTIONS: Final = _post({"type": "object"}, {"type": ["object", "null"]}, *_WORKING)
 PROGRESS: Final[dict[str, Any]] = {
-    "parameters": [query("skip_current_image", {"enum": ["true", "false"]}, "leave the picture out")],
+    "parameters": [query("skip_current_image", STRING, "true leaves the picture out")],
     "responses": {
         "200": reply(
             "How far the newest call is",

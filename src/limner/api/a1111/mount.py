@@ -32,7 +32,7 @@ class Detached:
 class Mount:
     """A prefix of paths, what a call that names none gets there as steps and model ("": the server's default), and the
     longest that a waiting call may take (None: the server's default). Without ``detached`` nobody can ask for async.
-    ``error`` is the schema that errors have there."""
+    ``error`` is the schema that errors have there; ``shown`` are the paths in the OpenAPI document (empty: all)."""
 
     prefix: str
     tag: str
@@ -41,6 +41,7 @@ class Mount:
     limit_s: float | None = None
     detached: Detached | None = None
     error: str = "A1111Error"
+    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

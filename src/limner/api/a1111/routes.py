@@ -88,6 +88,7 @@ def router_of(mount: Mount) -> APIRouter:
     for route in router.routes:
         assert isinstance(route, APIRoute), "nothing else is added"
         route.openapi_extra = docs.in_form(route.openapi_extra or {}, mount.error)
+        route.include_in_schema = not mount.shown or route.path.removeprefix(mount.prefix) in mount.shown
     return router
 
 

@@ -24,6 +24,7 @@ FORMATS: Mapping[str, ImageFormat] = {
     "image/webp": "webp",
 }
 MODALITIES = frozenset({"TEXT", "IMAGE"})
+WRAPPED = frozenset({"generateContentRequest", "generate_content_request"})
 CONFIG, IMAGE_CONFIG = "generationConfig", "generationConfig.imageConfig"
 BODY = ("contents", "generation_config", "model")
 # What is taken and has no effect, with the reason.
@@ -153,6 +154,14 @@ def read_generation(body: Mapping[str, Any], model: str) -> Asked:
         names={**{name: placed(where, name) for where, params in own.items() for name in params}, **NAMES},
         warnings=(*warnings, *_unused(fields, config, image)),
     )
+
+
+def read_counting(body: Mapping[str, Any], model: str) -> Asked:
+    """A body of ``countTokens``: the same, or wrapped. Raises as `read_generation` does."""
+    if not WRAPPED.intersection(body):
+        return read_generation(body, model)
+    wrapped = read_object(body, "", ("generate_content_request",)).get("generate_content_request", {})
+    return read_generation(read_object(wrapped, "generateContentRequest", None), model)
 
 
 def own_params(fields: Fields, unused: frozenset[str]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ ROLES: Mapping[str, Role] = {"user": "user", "model": "assistant"}
 CONTENT_KEYS = ("role", "parts")
 KINDS = ("text", "inline_data", "file_data")
 PASSING = ("thought", "thought_signature", "part_metadata")  # a client sends them back as it got them
+TYPES: Mapping[str, type[str | bool]] = {"text": str, "thought": bool}
+WORDS: Mapping[type[str | bool], str] = {str: "text", bool: "true or false"}
 UNUSED = ("media_resolution", "video_metadata", "media_processing")
 
 
@@ -41,7 +43,7 @@ def _listed(value: object, where: str) -> list[Any]:
 
 def _turn(content: object, index: int, where: str) -> tuple[Turn, tuple[Warning, ...]]:
     fields = read_object(content, where, CONTENT_KEYS)
-    role = _role(fields.get("role") or "user", f"{where}.role")
+    role = _role(fields.get("role", "user"), f"{where}.role")
     given = enumerate(_listed(fields.get("parts", []), f"{where}.parts"))
     parts = {f"{where}.parts[{number}]": part for number, part in given}
     read = {place: _part(part, place) for place, part in parts.items()}
@@ -64,9 +66,10 @@ def _part(part: object, where: str) -> dict[str, Any]:
     fields = read_object(part, where, (*KINDS, *PASSING, *UNUSED))
     if not fields or sum(kind in fields for kind in KINDS) > 1:
         raise InvalidRequest(f"{where!r} must have one of text, inlineData and fileData", param=where)
-    text = fields.get("text", "")
-    if not isinstance(text, str):
-        raise InvalidRequest(f"'{where}.text' must be text, not {shown(text)}", param=f"{where}.text")
+    for name, kind in TYPES.items():
+        if not isinstance(fields.get(name, kind()), kind):
+            place = f"{where}.{name}"
+            raise InvalidRequest(f"{place!r} must be {WORDS[kind]}, not {shown(fields[name])}", param=place)
     return fields
 
 

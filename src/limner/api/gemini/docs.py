@@ -68,11 +68,7 @@ def _some_of(properties: Docs, required: tuple[str, ...] = (), *, more: bool = F
 _COUNT: Final[Docs] = {"type": "integer", "minimum": 1}
 _RATIO: Final[Docs] = {"type": "string", "description": "such as 16:9"}
 _RESOLUTION: Final[Docs] = {"type": "string", "description": "512, 1K, 2K or 4K, as the model can"}
-_OUTPUT: Final[Docs] = {
-    "type": "object",
-    "properties": {"mimeType": {"enum": list(FORMATS)}, "compressionQuality": INTEGER},
-    "additionalProperties": True,
-}
+_OUTPUT: Final = _some_of({"mimeType": {"enum": list(FORMATS)}, "compressionQuality": INTEGER}, more=True)
 _KIND: Final[Docs] = {"type": "string", "pattern": "^image/"}
 _BASE64: Final[Docs] = {"type": "string", "format": "picture-base64"}
 _URL: Final[Docs] = {"type": "string", "format": "picture-url"}

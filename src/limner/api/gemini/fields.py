@@ -62,15 +62,18 @@ def read_fields(kind: type[F], value: object, where: str = "") -> F:
         raise _explained(error, where) from error
 
 
-def read_object(value: object, where: str, known: Iterable[str]) -> dict[str, Any]:
-    """An object that has only ``known`` keys, which come in snake case. Raises InvalidRequest, UnknownParameter."""
+def read_object(value: object, where: str, known: Iterable[str] | None) -> dict[str, Any]:
+    """An object that has only ``known`` keys (None: any), which come in snake case.
+
+    Raises InvalidRequest, UnknownParameter.
+    """
     if not isinstance(value, dict):
         raise InvalidRequest(f"{where!r} must be an object, not {shown(value)}", param=where)
     try:
         fields = snaked(value)
     except ValueError as error:
         raise InvalidRequest(f"Invalid value for {where!r}: {error}", param=where) from error
-    allowed = tuple(known)
+    allowed = tuple(fields if known is None else known)
     for name in fields:
         if name not in allowed:
             raise unknown(name, where, allowed)

@@ -6,7 +6,7 @@ Owns Imagen's parameters: which are honoured, which are taken and have no effect
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from limner.api.chat_messages import Conversation, Turn
 from limner.api.drawing import merged
@@ -49,7 +49,7 @@ class Parameters(Fields):
     aspect_ratio: str | None = None
     sample_image_size: str | None = None
     image_size: str | None = None
-    enhance_prompt: bool | None = None
+    enhance_prompt: StrictBool | None = None
     output_options: dict[str, Any] | None = None
 
 

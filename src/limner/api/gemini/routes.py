@@ -21,7 +21,7 @@ from limner.api.doorkeeper import caller_of
 from limner.api.drawing import in_their_words
 from limner.api.gateway import gateway_of
 from limner.api.gemini import docs, models
-from limner.api.gemini.asking import Asked, read_generation
+from limner.api.gemini.asking import Asked, read_counting, read_generation
 from limner.api.gemini.calls import answer, prepare
 from limner.api.gemini.imagen import read_prediction
 from limner.api.gemini.replies import by_modality, chunks, generation, prediction
@@ -66,9 +66,7 @@ async def predict(http: HttpRequest, model_id: str) -> Response:
 @router.post("/v1/models/{model_id:path}:countTokens", openapi_extra=docs.COUNT)
 async def count_tokens(http: HttpRequest, model_id: str) -> Response:
     """The tokens that the same body would be counted as by ``generateContent``; nothing is drawn."""
-    body = await _body(http)
-    wrapped = body.get("generateContentRequest", body.get("generate_content_request"))
-    asked = await asyncio.to_thread(read_generation, wrapped if isinstance(wrapped, dict) else body, model_id)
+    asked = await asyncio.to_thread(read_counting, await _body(http), model_id)
     try:
         counts = await _input_tokens(http, model_id, asked)
     except LimnerError as error:

@@ -8,8 +8,8 @@ from limner.api.openai_docs import JOB_HEADERS, MANNERS
 from limner.api.relay.endpoints import MASK, Endpoint
 from limner.api.relay.errors import KINDS
 from limner.api.relay.replies import STATUS
-from limner.catalogue import Catalogue
-from limner.catalogue.spec import ParamSpec
+from limner.catalogue import Catalogue, schema
+from limner.catalogue.images import PLAIN
 from limner.core import Operation
 
 _READING: Final = (401, 403, 500, 503)
@@ -17,17 +17,11 @@ _DRAWING: Final = (*_READING, 402, 404, 409, 413, 415, 422, 429, 504)
 _TOLD: Final = {**TOLD, 409: "The first request with this idempotency key is not answered yet", 504: "It took too long"}
 _CODES: Final = sorted({code for _, _, code in KINDS} | {"TASK_NOT_FOUND"})
 _PICTURE: Final[Docs] = {"type": "string", "format": "picture-url", "description": "base64, or a data: or http(s) URL"}
-_KINDS: Final[dict[str, Docs]] = {
-    "integer": INTEGER,
-    "number": NUMBER,
-    "boolean": {"type": "boolean"},
-    "images": _PICTURE,
-    "mask": _PICTURE,
-}
+_PROMPT: Final[Docs] = {"type": "string", "pattern": r"\S"}
 _WAYS: Final[Docs] = {
-    "model": {"type": "string", "description": "another served model"},
-    "async": {"type": "boolean", "description": "answer 202 with the task at once"},
-    "webhook_url": {"type": "string", "format": "webhook-url", "description": "told when the task has ended"},
+    "model": nullable({"type": "string", "description": "another served model, with its own parameters"}),
+    "async": nullable({"type": "boolean", "description": "answer 202 with the task at once"}),
+    "webhook_url": nullable({"type": "string", "format": "webhook-url", "description": "told when it has ended"}),
 }
 
 
@@ -36,26 +30,20 @@ def _refusals(*statuses: int) -> Docs:
     return {str(s): {**one, "headers": ASKED_BACK} if s in (429, 503) else one for s, one in told.items()}
 
 
-def _field(param: ParamSpec) -> Docs:
-    schema = {**_KINDS.get(param.type, STRING), "description": param.description}
-    if param.type in ("integer", "number"):
-        bounds = {"minimum": param.minimum, "maximum": param.maximum, "multipleOf": param.step}
-        schema |= {name: bound for name, bound in bounds.items() if bound is not None}
-    choices = param.choices or tuple(param.sizes) or tuple(param.scales)
-    schema |= {"enum": list(choices)} if choices else {}
-    return schema if param.default is None else {**schema, "default": param.default}
-
-
 def drawing(endpoint: Endpoint) -> dict[str, Any]:
     """A POST that draws; its body is the table of the endpoint's model."""
     spec = Catalogue.builtin().get(endpoint.model)
-    fields = {name: _field(param) for name, param in spec.params.items() if param.applies_to(endpoint.operation)}
-    pictures: Docs = {} if endpoint.operation is Operation.GENERATE else {"image": _PICTURE, MASK: _PICTURE}
-    sized: Docs = {name: {**STRING, "default": value} for name, value in endpoint.defaults.items()}
+    table: Any = schema(spec)["properties"]
+    applies = {
+        name for name, one in spec.params.items() if one.applies_to(endpoint.operation) and one.type != "loras"
+    }  # adapters are in no table of the document, and taken all the same
+    pictures: Docs = {} if endpoint.operation is Operation.GENERATE else {PLAIN: _PICTURE, MASK: nullable(_PICTURE)}
+    fields = {name: nullable(field) for name, field in table.items() if name in applies and name != "prompt"}
+    sized = {name: {**nullable(STRING), "default": value} for name, value in endpoint.defaults.items()}
     body = {
         "type": "object",
-        "properties": {"prompt": {"type": "string", "pattern": r"\S"}, **pictures, **sized, **fields, **_WAYS},
-        "required": ["prompt", *(["image"] if pictures else [])],
+        "properties": {"prompt": _PROMPT, **pictures, **sized, **fields, **_WAYS},
+        "required": ["prompt", *([PLAIN] if pictures else [])],
         "additionalProperties": True,
     }
     made = {"anyOf": [ref("RelayPictures"), ref("Estimate")]}

@@ -40,6 +40,7 @@ A1111 = Mount(
     limit_s=LIMIT_S,
     detached=Detached(accepted=accepted_as("a1111"), hook=hook_of, waiting=waiting),
     error="RelayError",
+    shown=("/txt2img", "/img2img"),  # the rest is at A1111's own paths
 )
 A1111_PATH = f"{A1111.prefix}/txt2img"
 router = APIRouter(tags=[TAG])

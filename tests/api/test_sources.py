@@ -1,0 +1,94 @@
+"""Pictures as clients name them: whose own pictures a conversation may speak of."""
+
+import asyncio
+import time
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from limner.accounts import NewKey
+from limner.api.gateway import Gateway
+from limner.blobs.links import LinkSigner
+from tests.api.test_chat import RED, URL, message_of
+from tests.fakes import FakeBackend
+
+ASKED: dict[str, Any] = {
+    "messages": [{"role": "user", "content": "a red circle"}],
+    "modalities": ["image"],
+    "image_config": {"num_images": 1},
+}
+
+
+def about(source: str) -> dict[str, Any]:
+    return {**ASKED, "image_config": {"image_prompt": source}}
+
+
+def id_of(link: str) -> str:
+    return link.partition("?")[0].rpartition("/")[2].partition(".")[0]
+
+
+def link_of(reply: httpx2.Response) -> str:
+    link: str = message_of(reply)["images"][0]["image_url"]["url"]
+    return link
+
+
+@pytest.fixture
+async def people(app: FastAPI) -> dict[str, httpx2.AsyncClient]:
+    gateway = app.state.gateway
+    assert isinstance(gateway, Gateway)
+    found = {}
+    for name in ("anna", "bert"):
+        secret, _ = await gateway.keyring.create(NewKey(name, frozenset({"generate", "read"})))
+        headers = {"Authorization": f"Bearer {secret}"}
+        transport = httpx2.ASGITransport(app=app)
+        found[name] = httpx2.AsyncClient(transport=transport, base_url="http://limner.test", headers=headers)
+    return found
+
+
+async def test_an_id_is_its_owners_and_a_link_is_whoever_holds_it(people: dict[str, httpx2.AsyncClient]) -> None:
+    link = link_of(await people["anna"].post(URL, json=ASKED))
+    message_of(await people["anna"].post(URL, json=about(id_of(link))))
+    message_of(await people["bert"].post(URL, json=about(link)))
+    for unsigned in (id_of(link), link.partition("?")[0]):
+        refused = await people["bert"].post(URL, json=about(unsigned))
+        assert (refused.status_code, refused.json()["error"]["param"]) == (404, "image_prompt")
+
+
+async def test_an_expired_link_still_names_its_owners_picture(
+    app: FastAPI, people: dict[str, httpx2.AsyncClient]
+) -> None:
+    link = link_of(await people["anna"].post(URL, json=ASKED))
+    signer = app.state.gateway.blobs._signer
+    assert isinstance(signer, LinkSigner)
+    expired = f"{link.partition('?')[0]}?{signer.sign(id_of(link), int(time.time()) - 1)}"
+    message_of(await people["anna"].post(URL, json=about(expired)))
+    assert (await people["bert"].post(URL, json=about(expired))).status_code == 404
+
+
+async def test_a_picture_that_is_gone_is_not_found(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
+    link = link_of(await client.post(URL, json=ASKED))
+    assert (await client.delete(f"/v1/files/{id_of(link)}")).status_code == 204
+    drawn = len(backend.requests)
+    gone = await client.post(URL, json=about(link))
+    assert (gone.status_code, gone.json()["error"]["param"]) == (404, "image_prompt")
+    assert len(backend.requests) == drawn
+
+
+async def test_pictures_of_the_history_that_nobody_speaks_of_are_not_read(client: httpx2.AsyncClient) -> None:
+    shown = [{"role": "assistant", "content": "", "images": [{"image_url": {"url": f"http://127.0.0.1:9/{i}.png"}}]}
+             for i in range(50)]  # fmt: skip
+    last = {"role": "user", "content": [
+        {"type": "text", "text": "make it blue"}, {"type": "image_url", "image_url": {"url": RED}},
+    ]}  # fmt: skip
+    message_of(await client.post(URL, json={**ASKED, "messages": [*ASKED["messages"], *shown, last]}))
+
+
+async def test_reading_takes_no_longer_than_the_job_may(client: httpx2.AsyncClient, app: FastAPI) -> None:
+    async def slow(source: str, param: str) -> None:
+        await asyncio.sleep(30)
+
+    app.state.gateway.pictures.read = slow
+    late = await client.post(URL, json={**about(RED), "timeout": 0.05})
+    assert (late.status_code, late.json()["error"]["param"]) == (408, "timeout")
