@@ -103,6 +103,7 @@ class Job:
         self.status: JobStatus = "queued"
         self.error: LimnerError | None = None
         self.outcome: Outcome | None = None
+        self.abandoned: LimnerError | None = None
         self.cancel_requested = asyncio.Event()
         self.followers = 0
         self.waiters = 0
@@ -119,6 +120,11 @@ class Job:
     def done(self) -> bool:
         """Whether nothing more will happen."""
         return self.status in ("finished", "failed", "cancelled")
+
+    @property
+    def _known_no_further(self) -> bool:
+        """Whether nothing more will be heard of it here."""
+        return self.done or self.abandoned is not None
 
     @property
     def progress(self) -> float:
@@ -152,14 +158,15 @@ class Job:
         try:
             while True:
                 async with self._changed:
-                    while position >= len(self._history) and not self.done:
+                    while position >= len(self._history) and not self._known_no_further:
                         await self._changed.wait()
                 while position < len(self._history):
                     position += 1
                     yield self._event_id(position), self._history[position - 1]
-                if self.done and position >= len(self._history):
-                    if self.error is not None and after != LAST_EVENT:
-                        raise self.error
+                if self._known_no_further and position >= len(self._history):
+                    error = self.error or self.abandoned
+                    if error is not None and after != LAST_EVENT:
+                        raise error
                     return
         finally:
             self.followers -= 1
@@ -179,24 +186,27 @@ class Job:
     async def result(self) -> Outcome:
         """Wait for the pictures; raises the job's error."""
         await self._end()
-        if self.error is not None:
-            raise self.error
+        error = self.error or self.abandoned
+        if error is not None:
+            raise error
         assert self.outcome is not None, "a job finishes with its pictures"
         return self.outcome
 
     async def wait(self, timeout_s: float) -> None:
-        """Return when the job is done, or after ``timeout_s``."""
+        """Return when the job is done, or after ``timeout_s``. Raises NotReady when this process leaves meanwhile."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._end()
         except TimeoutError:
             pass
+        if self.abandoned is not None and not self.done:
+            raise self.abandoned
 
     async def _end(self) -> None:
         self.waiters += 1
         try:
             async with self._changed:
-                await self._changed.wait_for(lambda: self.done)
+                await self._changed.wait_for(lambda: self._known_no_further)
         finally:
             self.waiters -= 1
 
@@ -225,4 +235,10 @@ class Job:
         async with self._changed:
             self.error = error
             self.status = "cancelled" if isinstance(error, ClientLeft) else "failed"
+            self._changed.notify_all()
+
+    async def abandon(self, error: LimnerError) -> None:
+        """The job goes on without this process: whoever waits here hears ``error``; the service alone calls this."""
+        async with self._changed:
+            self.abandoned = error
             self._changed.notify_all()

@@ -94,14 +94,15 @@ def _value_of(record: Any) -> ParamValue:
     return tuple(Lora(**lora) for lora in record) if isinstance(record, list) else cast(ParamValue, record)
 
 
-def fingerprint(request: Request) -> str:
-    """Tells one request from another, as it was asked: two requests with the same one mean the same job.
+def fingerprint(request: Request, form: str = "") -> str:
+    """Tells one request from another, as asked: two with the same one want the same pictures in the same ``form``.
 
-    Hashes every picture: not for the event loop.
+    How long to wait and how many previews to send do not count. Hashes every picture: not for the event loop.
     """
     pictures = [(picture.mode, str(picture.size), pixels_sha256(picture)) for picture in request.inputs]
     mask = None if request.mask is None else pixels_sha256(request.mask)
-    asked = request_record(request, (), None) | {"inputs": pictures, "mask": mask}
+    how = {"timeout_s": None, "previews": None, "form": form}
+    asked = request_record(request, (), None) | {"inputs": pictures, "mask": mask} | how
     return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -351,3 +351,14 @@ async def test_a_job_may_be_asked_for_instead(client: httpx2.AsyncClient) -> Non
     assert estimate["object"] == "estimate"
     refused = await client.post("/txt2img", json={**ask, "n_iter": 9}, headers={"Prefer": "respond-async"})
     assert (refused.status_code, refused.json()["param"]) == (422, "n_iter")
+
+
+async def test_what_is_left_out_of_a_distilled_models_call_is_its_own(settings: Settings, backend: FakeBackend) -> None:
+    app = create_app(settings, opener(backend, "sdxl-turbo"))
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://limner.test/sdapi/v1") as http,
+    ):
+        assert warned(await drawn(http)) == []
+        assert backend.requests[0].params["num_inference_steps"] == 1
+        assert sorted(warned(await drawn(http, steps=20, cfg_scale=7))) == ["guidance_scale", "steps"]

@@ -179,6 +179,8 @@ async def test_init_images_come_back_only_where_asked(client: httpx2.AsyncClient
         ({"init_images": [RED], "mask": encoded(Image.new("L", (128, 128), 0))}, 422, "mask"),
         ({"init_images": [RED], "denoising_strength": 1.5}, 422, "denoising_strength"),
         ({"init_images": [RED], "resize_mode": 7}, 422, "resize_mode"),
+        ({"init_images": [RED] * 17}, 422, "init_images"),
+        ({"init_images": [RED] * 16, "n_iter": 7}, 422, "n_iter"),
         ({"init_images": ["http://127.0.0.1:9/x.png"]}, 422, "init_images"),
     ],
 )

@@ -257,7 +257,9 @@ async def test_a_recipe_has_everything_that_made_the_picture(client: httpx2.Asyn
     assert embedded.items() <= recipe.items()
 
 
-async def test_a_deleted_picture_is_gone(client: httpx2.AsyncClient, gateway: Gateway) -> None:
+async def test_a_deleted_picture_is_gone(
+    client: httpx2.AsyncClient, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept, gone = await draw(client, n=2)
     key = (await gateway.service.store.image(id_of(gone))).key
     reply = await client.delete(plain(gone))
@@ -266,6 +268,10 @@ async def test_a_deleted_picture_is_gone(client: httpx2.AsyncClient, gateway: Ga
         assert (await client.request(method, url)).status_code == 404
     assert (await client.get(kept)).status_code == 200
     assert len((await client.get("/v1/files")).json()["data"]) == 1
+    await gateway.service.sweep()
+    assert await gateway.blobs.size(key), "a picture that is just being stored may be the same"
+    monkeypatch.setattr("limner.service.service.UNCLAIMED_S", -1.0)
+    await gateway.service.sweep()
     with pytest.raises(NotFound):
         await gateway.blobs.size(key)
 

@@ -185,6 +185,7 @@ async def test_what_does_nothing_for_drawing_is_told(client: httpx2.AsyncClient)
         (asking(said("x"), imageConfig={"colour": 1}), "generationConfig.imageConfig.colour"),
         ({"contents": [said("x")], "cachedContent": "cachedContents/x"}, "cachedContent"),
         ({"contents": [said("x")], "model": "models/other"}, "model"),
+        ({"contents": [said("x")], "colour": None}, "colour"),
     ],
 )  # fmt: skip
 async def test_refusals_name_the_place(client: httpx2.AsyncClient, body: dict[str, Any], field: str) -> None:
@@ -221,7 +222,7 @@ async def test_a_forged_link_of_ours_is_not_opened(client: httpx2.AsyncClient) -
 
 async def test_a_conversation_goes_on_from_the_newest_picture(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
     first = (await client.post(URL, json=asking(said("a red circle"), seed=3))).json()["candidates"][0]["content"]
-    thought = {"thought": True, "inlineData": {"mimeType": "image/png", "data": "AA=="}}
+    thought = {"thought": True, "inlineData": {"mimeType": "image/png", "data": "never read"}}
     first["parts"] = [thought, {"text": "", "thoughtSignature": "c2lnbmVk"}, *first["parts"]]
     reply = await client.post(URL, json=asking(said("a red circle", inline(BLUE)), first, said("make it blue")))
     assert reply.status_code == 200, reply.text

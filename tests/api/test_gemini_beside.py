@@ -110,8 +110,12 @@ async def test_count_tokens_counts_as_drawing_does(client: httpx2.AsyncClient, b
         assert reply["totalTokens"] == drawn["promptTokenCount"]
         assert reply["promptTokensDetails"] == drawn["promptTokensDetails"]
     assert len(backend.requests) == drawings
-    refused = [({}, "contents"), ({"generateContentRequest": None}, "contents"), ({"generateContentRequest": 1}, "generateContentRequest"),
-               ({"generateContentRequest": body, "contents": []}, "contents")]  # fmt: skip
+    refused = [
+        ({}, "contents"),
+        ({"generateContentRequest": None}, "contents"),
+        ({"generateContentRequest": 1}, "generateContentRequest"),
+        ({"generateContentRequest": body, "contents": []}, "contents"),
+    ]
     for wrong, field in refused:
         assert violations((await client.post(COUNT, json=wrong)).json()) == [field]
 

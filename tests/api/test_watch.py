@@ -52,14 +52,14 @@ async def test_requests_are_counted_by_the_routes_template(watched: httpx2.Async
         await watched.get(path)
     await watched.post(URL, json={"prompt": "x", "size": "nonsense"})
     assert counted(metrics) == {
-        ("GET", "/v1/models/{model_id:path}", "200"): 2,
-        ("GET", "/v1/models/{model_id:path}", "404"): 1,
+        ("GET", "/v1/models/{model_id:model}", "200"): 2,
+        ("GET", "/v1/models/{model_id:model}", "404"): 1,
         ("GET", "other", "404"): 1,
         ("GET", "other", "200"): 1,
         ("POST", URL, "400"): 1,
     }
     found = samples(metrics)
-    assert found["limner_http_request_seconds_count", "GET", "/v1/models/{model_id:path}"] == 3
+    assert found["limner_http_request_seconds_count", "GET", "/v1/models/{model_id:model}"] == 3
     assert found["limner_http_requests_in_flight",] == 0
 
 

@@ -63,6 +63,14 @@ def test_the_greeting_tells_the_address_and_the_models(run: Run, served: list[Se
     assert ran.out == ""
 
 
+def test_a_model_can_be_told_to_stand_in_for_all_others(run: Run, served: list[Settings]) -> None:
+    ran = run("serve", "--stand-in", "sketch")
+    assert served[0].stand_in == "sketch"
+    assert "serves sketch; sketch stands in for every other model of the catalogue" in ran.err
+    run("serve")
+    assert served[1].stand_in == ""
+
+
 def test_the_greeting_tells_the_port_that_the_system_chose(run: Run, served: list[Settings]) -> None:
     assert "http://127.0.0.1:54321" in run("serve", "--port", 0).err
 
@@ -243,7 +251,13 @@ class Process:
     def leave(self) -> str:
         """Send SIGTERM; what it has logged when it has left."""
         self.popen.send_signal(signal.SIGTERM)
-        return self.popen.communicate(timeout=30)[1]
+        return self.left()
+
+    def left(self) -> str:
+        """What it has logged, once it has left by itself."""
+        log = self.popen.communicate(timeout=30)[1]
+        assert self.popen.returncode == 0
+        return log
 
 
 @pytest.fixture
@@ -300,7 +314,19 @@ def test_told_to_leave_a_server_ends_its_work_and_takes_no_more(start: Callable[
     status, body = answer(coming)
     assert (status, "shutting down" in body) == (503, True)
     assert answer(running)[0] == 200
-    assert "Traceback" not in server.leave()
+    assert "Traceback" not in server.left()
+
+
+def test_told_twice_a_server_leaves_at_once(start: Callable[..., Process]) -> None:
+    server = start(step_s=0.1, drain_s=60)
+    running = ask(server.port, steps=50)
+    time.sleep(0.5)
+    server.popen.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    server.popen.send_signal(signal.SIGTERM)
+    server.popen.communicate(timeout=5)
+    assert server.popen.returncode == 128 + signal.SIGTERM
+    running.close()
 
 
 @pytest.mark.parametrize("drain_s", [0, 1])
@@ -312,7 +338,7 @@ def test_work_that_outlasts_the_drain_is_ended(start: Callable[..., Process], dr
     log = server.leave()
     assert time.monotonic() - told_s < drain_s + 3
     status, body = answer(running)
-    assert (status, "shutting down" in body) == (503, True)
+    assert (status, "shutting down" in body, "job_" in body) == (503, True, True)
     assert "Traceback" not in log
 
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,17 +11,19 @@ from PIL import Image
 
 from tests.e2e.conftest import Server
 
-webuiapi = pytest.importorskip("webuiapi", reason="the client webuiapi is not installed")
+webuiapi: Any = pytest.importorskip("webuiapi", reason="the client webuiapi is not installed")
 
+Api: TypeAlias = Any  # the client has no types
+Result: TypeAlias = Any
 SD = "Realistic_Vision_V5.1.safetensors"
 
 
-def api_of(server: Server, mount: str = "/sdapi/v1") -> "webuiapi.WebUIApi":
+def api_of(server: Server, mount: str = "/sdapi/v1") -> Api:
     return webuiapi.WebUIApi(baseurl=f"{server.url}{mount}")
 
 
 @pytest.fixture
-def api(server: Server) -> Iterator["webuiapi.WebUIApi"]:
+def api(server: Server) -> Iterator[Api]:
     opened = api_of(server)
     yield opened
     opened.session.close()
@@ -30,11 +33,11 @@ def picture(colour: str, size: tuple[int, int] = (256, 256)) -> Image.Image:
     return Image.new("RGB", size, colour)
 
 
-def warned(result: "webuiapi.WebUIApiResult") -> set[str]:
+def warned(result: Result) -> set[str]:
     return {warning["param"] for warning in result.info["limner_warnings"]}
 
 
-def test_txt2img(api: "webuiapi.WebUIApi") -> None:
+def test_txt2img(api: Api) -> None:
     result = api.txt2img(
         prompt="a red circle on a white background", negative_prompt="blue", seed=3, steps=8, cfg_scale=3,
         width=256, height=256, batch_size=2, n_iter=2,
@@ -52,7 +55,7 @@ def test_txt2img(api: "webuiapi.WebUIApi") -> None:
     assert red > blue + 30
 
 
-def test_img2img_and_inpainting(api: "webuiapi.WebUIApi") -> None:
+def test_img2img_and_inpainting(api: Api) -> None:
     edited = api.img2img(images=[picture("red")], prompt="make it blue", seed=1, width=256, height=256)
     assert edited.image.size == (256, 256)
     assert warned(edited) == {"denoising_strength", "sampler_name"}
@@ -67,14 +70,14 @@ def test_img2img_and_inpainting(api: "webuiapi.WebUIApi") -> None:
     assert result.crop((96, 96, 224, 224)).tobytes() != original.crop((96, 96, 224, 224)).tobytes()
 
 
-def test_progress_and_interruption(api: "webuiapi.WebUIApi", server: Server) -> None:
+def test_progress_and_interruption(api: Api, server: Server) -> None:
     results: list[webuiapi.WebUIApiResult] = []
     other = api_of(server)
     asked = {"prompt": "a red circle", "steps": 30, "width": 256, "height": 256, "n_iter": 20}
     drawing = threading.Thread(target=lambda: results.append(other.txt2img(**asked)))
     drawing.start()
     try:
-        seen = []
+        seen: list[dict[str, Any]] = []
         deadline = time.monotonic() + 60
         while not any(told["current_image"] for told in seen) and time.monotonic() < deadline:
             seen.append(api.get_progress())
@@ -94,7 +97,7 @@ def test_progress_and_interruption(api: "webuiapi.WebUIApi", server: Server) -> 
     api.util_wait_for_ready(check_interval=0.1)
 
 
-def test_what_fills_its_menus(api: "webuiapi.WebUIApi") -> None:
+def test_what_fills_its_menus(api: Api) -> None:
     assert api.util_get_model_names() == ["sketch"]
     assert "Euler" in api.util_get_sampler_names()
     assert "karras" in api.util_get_scheduler_names()
@@ -110,7 +113,7 @@ def test_what_fills_its_menus(api: "webuiapi.WebUIApi") -> None:
     assert api.skip() is None
 
 
-def test_extras_and_png_info(api: "webuiapi.WebUIApi") -> None:
+def test_extras_and_png_info(api: Api) -> None:
     drawn = api.txt2img(prompt="a star", seed=2, steps=4, width=256, height=256)
     told = api.png_info(drawn.image)
     assert told.info == drawn.info["infotexts"][0]
@@ -125,7 +128,7 @@ def test_extras_and_png_info(api: "webuiapi.WebUIApi") -> None:
         api.interrogate(drawn.image)
 
 
-def test_refusals_say_why(api: "webuiapi.WebUIApi") -> None:
+def test_refusals_say_why(api: Api) -> None:
     with pytest.raises(RuntimeError) as refused:
         api.txt2img(prompt="x", width=8)
     status, text = refused.value.args

@@ -122,8 +122,8 @@ def settle_chat(asked: ChatAsked, given: Mapping[str, Any], spec: ModelSpec) -> 
     """`settle`, by the rules of whoever sends such a request: RouteLLM's tables are strict, OpenRouter has one word
     for all models' tiers. Raises InvalidRequest."""
     config = asked.fields.image_config
-    fields, warnings = dict(given), ()
-    names: dict[str, str] = {}
+    fields, names = dict(given), dict[str, str]()
+    warnings: tuple[Warning, ...] = ()
     if config is None or OPENROUTER_CONFIG.issuperset(config):
         fields, names = tier_in_words_of(fields, spec)
     elif REWRITE in fields and REWRITE not in spec.params and not is_complete(spec):

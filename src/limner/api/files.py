@@ -100,7 +100,7 @@ async def delete(http: HttpRequest, id: str) -> Response:
     caller_of(http).require("generate")
     image = await owned_image(http, id)
     if await gateway.service.store.delete_image(image.id):
-        await gateway.blobs.delete(image.key)
+        gateway.service.forget(image.key)
     return Response(status_code=204)
 
 

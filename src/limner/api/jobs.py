@@ -184,6 +184,8 @@ async def _events(http: HttpRequest, gateway: Gateway, job: Job, after: str | No
             event_id, event = numbered
             yield b"id: %s\n" % event_id.encode() + await _event(http, gateway, job, event)
     except LimnerError as error:
+        if job.abandoned is not None and not job.done:
+            return  # the server leaves, the job does not end: the client asks again, from its last event on
         name = b"cancelled" if isinstance(error, ClientLeft) else b"failed"
         told = orjson.dumps({"job_id": job.id, **error_body(error)})
         yield b"id: %s\nevent: %s\ndata: %s\n\n" % (LAST_EVENT.encode(), name, told)

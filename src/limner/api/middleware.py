@@ -70,7 +70,8 @@ class Exchange:
             await reply.refuse(scope, receive, error)
         except asyncio.CancelledError:
             # The exchange's root: only the server's shutdown cancels it, and the client should hear of that.
-            await reply.refuse(scope, receive, NotReady("the server is shutting down", retry_after_s=5))
+            leaving = NotReady("the server is shutting down", retry_after_s=5)
+            await reply.refuse(scope, receive, leaving)
         except Exception:  # the exchange's root: the client must get an answer and the log the reason
             if body.left:
                 logger.info("%s 499 the client left", request_id)

@@ -6,11 +6,13 @@ port is announced, and the server leaves when told to or when it has no model to
 
 import asyncio
 import errno
+import os
 import socket
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -27,6 +29,7 @@ from limner.runtime import find_models, open_service
 
 Announce = Callable[[int, Door], None]
 BACKLOG = 2048
+TELL_S = 5  # how long clients may take to hear that the drain is over
 # A host may stand for addresses that this machine lacks, as localhost does where there is no IPv6.
 NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
@@ -52,8 +55,9 @@ class _Server(uvicorn.Server):
     """Tells its port once it listens, refuses new jobs once it is told to leave, and leaves if no model loads:
     ``failure`` is then the first one's."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, announce: Announce) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, announce: Announce, drain_s: float) -> None:
         super().__init__(config)
+        self._drain_s = drain_s
         self.failure: LimnerError | None = None
         self._app = app
         self._announce = announce
@@ -68,7 +72,16 @@ class _Server(uvicorn.Server):
         assert self._watch is not None, "only a server that has started is shut down"
         self._watch.cancel()
         self._gateway.service.stop_accepting()
-        await super().shutdown(sockets)
+        draining = asyncio.create_task(self._gateway.service.drain(self._drain_s))
+        await super().shutdown(sockets)  # waits for connections, whose clients hear of the drain's end
+        draining.cancel()
+        self._captured_signals.clear()  # they were heeded: the process ends as told, not by them
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal drains, a second one of any kind ends the process at once."""
+        if self.should_exit:
+            os._exit(128 + sig)  # like kill -9, after which nothing is lost: whatever is tidier takes longer
+        super().handle_exit(sig, frame)
 
     @property
     def _gateway(self) -> Gateway:
@@ -106,10 +119,10 @@ def serve(settings: Settings, announce: Announce) -> int:
             log_config=None,
             log_level=settings.log_level,
             access_log=settings.log_level == "debug",
-            timeout_graceful_shutdown=settings.drain_s,
+            timeout_graceful_shutdown=settings.drain_s + TELL_S,
             server_header=False,
         )
-        server = _Server(config, app, announce)
+        server = _Server(config, app, announce, settings.drain_s)
         try:
             server.run(sockets)
         except SystemExit:  # uvicorn leaves so when the app does not start

@@ -62,7 +62,7 @@ def serve(
     stand_in: Annotated[
         str | None,
         typer.Option(
-            "--stand-in", metavar="MODEL", help="Served model that answers for all others of the catalogue: an emulator."
+            "--stand-in", metavar="MODEL", help="Model that answers for all others of the catalogue: an emulator."
         ),
     ] = None,
     log_level: Annotated[

@@ -115,7 +115,7 @@ def revoke(key: options.KeyName, config: options.Config = None, data: options.Da
     _say(f"{row.id} {row.name!r} is revoked")
 
 
-@group.command()
+@group.command(context_settings={"ignore_unknown_options": True})  # -5 is an amount
 def grant(key: options.KeyName, credits: Amount, config: options.Config = None, data: options.Data = None) -> None:
     """Add credits to a key; from then on it uses no more than it has."""
     from limner.cli.database import on_database

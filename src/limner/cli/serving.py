@@ -62,7 +62,9 @@ def greeting(settings: Settings, door: "Door", where: str = "") -> str:
     request = f"{address}/v1/images/generations {key}-H 'Content-Type: application/json' -d {shlex.quote(EXAMPLE)}"
     extract = 'sed \'s/.*"b64_json":"\\([^"]*\\)".*/\\1/\' | base64 -d'
     command = f"curl -sSf --retry 9 {request} | {extract} > circle.png"
-    models = ", ".join(settings.models) or "sketch, the small embedded model"
+    models = ", ".join(settings.models) or settings.stand_in or "sketch, the small embedded model"
+    if settings.stand_in:
+        models += f"; {settings.stand_in} stands in for every other model of the catalogue"
     keys = FRESH if door.fresh else KEYED if door.required else ""
     about_keys = keys.format(key=door.fresh, where=where)
     return f"limner {__version__} at {address} serves {models}\n{about_keys}\nA first picture:\n\n  {command}\n"

@@ -47,6 +47,10 @@ class Pace:
         for request, device_s in past:
             self.used(request, device_s)
 
+    def knows(self, model: str) -> bool:
+        """Whether a job of ``model`` has been measured."""
+        return model in self._device_s_per_unit
+
     def device_s(self, request: Request) -> float:
         """The device time that ``request`` will probably take."""
         return units(request) * self._device_s_per_unit.get(request.model, FIRST_GUESS_S)

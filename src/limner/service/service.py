@@ -31,8 +31,8 @@ from limner.service.pace import Pace
 from limner.service.publishing import Publisher
 from limner.service.tools import Tools
 from limner.service.watch import Watch
-from limner.service.worker import Ended, Worker, WorkerRules
-from limner.store import JobFilter, JobRow, NewJob
+from limner.service.worker import Ended, Worker, WorkerRules, leaving
+from limner.store import JobFilter, JobRow, NewJob, Quota
 
 logger = logging.getLogger(__name__)
 IDLE_S = 2.0
@@ -91,6 +91,7 @@ class Service:
         self._watch = Watch(tools.store, self._unwatched, self._live.conclude, self._place, self._pace)
         self._waited_for: WeakSet[Job] = WeakSet()
         self.on_job_end: list[Callable[[], None]] = []
+        self._forgotten: dict[str, float] = {}
         self._errands: set[asyncio.Task[None]] = set()
         self._seated = 0
         self._closing_since_s: float | None = None
@@ -166,7 +167,7 @@ class Service:
         model = self.roster.route(request.model, request.operation, has_images=bool(request.inputs))
         caller.require_model(model.spec.id, model.spec.aliases, model.runs_on)
         request = _owned(request, caller)
-        mark = await _fingerprint(request) if submission.idempotency_key else ""
+        mark = await _fingerprint(request, submission) if submission.idempotency_key else ""
         if submission.idempotency_key:
             known = await self.store.find_replay(caller.key_id, submission.idempotency_key, mark, time.time())
             if known is not None:
@@ -201,15 +202,14 @@ class Service:
                 lease_until_s=self._worker.lease_until_s() if begin else 0.0,
                 queue_limit=self._settings.jobs_limit,
             )
-        except BaseException as error:
-            if begin:
-                self._worker.break_promise()
+        except LimnerError as error:
             await self._drop_inputs(job)
             if isinstance(error, Overloaded) and error.retry_after_s is None:
                 error.retry_after_s = self._pace.retry_after_s()
             raise
-        if begin:
-            self._worker.break_promise()
+        finally:
+            if begin:
+                self._worker.break_promise()
         if accepted.replayed:
             await self._drop_inputs(job)
             return await self._live.of(accepted.job), True
@@ -248,8 +248,14 @@ class Service:
             idempotency_key=submission.idempotency_key,
             fingerprint=mark,
             hook=submission.hook,
-            quota=caller.quota,
+            quota=self._quota(job, caller),
         )
+
+    def _quota(self, job: Job, caller: Caller) -> Quota:
+        """One at a time for a key that pays, while nobody knows what a job of this model costs here."""
+        if not caller.metered or self._pace.knows(job.model):
+            return caller.quota
+        return replace(caller.quota, concurrency=1)
 
     def _job(self, resolution: Resolution, submission: Submission, times: Times) -> Job:
         return Job(
@@ -275,16 +281,16 @@ class Service:
 
     async def cancel(self, job: Job) -> None:
         """End the job if it has not ended; returns when it will not be drawn any further."""
+        if job.done:
+            return
+        row = await self.store.cancel(job.id, error=error_record(ClientLeft(CANCELLED)), now_s=time.time())
         if self._worker.holds(job.id):
             job.cancel()
             await job.wait(self._settings.lease_s)
-            return
-        if not job.done:
-            row = await self.store.cancel(job.id, error=error_record(ClientLeft(CANCELLED)), now_s=time.time())
-            if row.done:
-                await self._live.conclude(job, row)
-                if row.request["inputs"]:
-                    await self.blobs.drop_inputs(job.id)
+        elif row.done:
+            await self._live.conclude(job, row)
+            if row.request["inputs"]:
+                await self.blobs.drop_inputs(job.id)
 
     def left(self, job: Job) -> None:
         """A client that waited for ``job`` has gone: go by the setting ``client_left``, unless another one waits here.
@@ -338,11 +344,18 @@ class Service:
             self._closing_since_s = time.monotonic()
             self._worker.leave()
 
-    async def aclose(self, drain_s: float = 0.0) -> None:
-        """Let what runs go on until ``drain_s`` after `stop_accepting`, hand the rest back and close the backends."""
+    async def drain(self, limit_s: float) -> None:
+        """Let what runs go on until ``limit_s`` after `stop_accepting`, then hand it back to the queue; those who wait
+        for it, and at once those who wait for what is not drawn here, hear NotReady."""
         self.stop_accepting()
         assert self._closing_since_s is not None
-        await self._worker.drain(drain_s - (time.monotonic() - self._closing_since_s))
+        for job in self._unwatched():
+            await job.abandon(leaving(job))
+        await self._worker.drain(limit_s - (time.monotonic() - self._closing_since_s))
+
+    async def aclose(self, drain_s: float = 0.0) -> None:
+        """`drain`, and close the backends."""
+        await self.drain(drain_s)
         await self._watch.stop()
         await self._worker.stop()
         if self._errands:
@@ -351,6 +364,19 @@ class Service:
             await backend.aclose()
         if self._liveness is not None:
             self._liveness.__exit__(None, None, None)
+
+    def forget(self, key: str) -> None:
+        """A picture's row is gone. Its file goes with a later sweep, unless another picture is the same: one that is
+        being stored just now has no row yet."""
+        self._forgotten[key] = time.time()
+
+    async def _sweep_forgotten(self, now_s: float) -> int:
+        due = [key for key, at_s in self._forgotten.items() if at_s < now_s - UNCLAIMED_S]
+        unused = [key for key in due if not await self.store.is_used(key)]
+        await self.blobs.delete_many(unused)
+        for key in due:
+            del self._forgotten[key]
+        return len(unused)
 
     async def sweep(self) -> int:
         """Remove what is past its time: pictures, ended jobs, inputs of jobs that are over. How many files went."""
@@ -365,7 +391,7 @@ class Service:
         inputs += await self.blobs.sweep_inputs(self._live_jobs, older_than_s=UNCLAIMED_S)
         # Pictures of which no row was ever written, because their process died in between.
         forgotten = datetime.fromtimestamp(now_s - self._settings.keep_images_s, UTC) - timedelta(days=2)
-        return len(keys) + inputs + await self.blobs.sweep(forgotten.date())
+        return len(keys) + inputs + await self._sweep_forgotten(now_s) + await self.blobs.sweep(forgotten.date())
 
     async def _not_over(self, job_ids: frozenset[str]) -> frozenset[str]:
         """Those that go on, or may be about to be accepted."""
@@ -425,8 +451,11 @@ async def _logged(work: Awaitable[None]) -> None:
         logger.exception("clearing up after a job failed")
 
 
-async def _fingerprint(request: Request) -> str:
-    return await asyncio.to_thread(fingerprint, request) if request.inputs else fingerprint(request)
+async def _fingerprint(request: Request, submission: Submission) -> str:
+    """Of the pictures that are asked for, the form in which they are, and who is told."""
+    hook = "" if submission.hook is None else f"{submission.hook.url} {submission.hook.secret}"
+    form = f"{submission.response_format} {hook}"
+    return await asyncio.to_thread(fingerprint, request, form) if request.inputs else fingerprint(request, form)
 
 
 def _owned(request: Request, caller: Caller) -> Request:

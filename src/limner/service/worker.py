@@ -269,19 +269,16 @@ class Worker:
         return await self._finish(claim, completion)
 
     async def _finish(self, claim: Claim, completion: Completion) -> bool:
-        """Record the end, again and again while the database is away: hours of drawing may be in it. False once another
-        worker has the job."""
-        row, give_up_s = claim.row, time.monotonic() + self.rules.lease_s
-        while True:
-            try:
-                if await self.tools.store.finish(row.id, row.attempt, completion):
-                    return True
-                known = await self.tools.store.get(row.id)  # an answer that was lost may have been a yes
-                return known.status == "finished" and known.attempt == row.attempt
-            except NotReady:
-                if time.monotonic() > give_up_s:
-                    raise
-                await asyncio.sleep(POLL_S)
+        """Record the end; hours of drawing may be in it. False once another worker has the job."""
+        row = claim.row
+
+        async def finish() -> bool:
+            if await self.tools.store.finish(row.id, row.attempt, completion):
+                return True
+            known = await self.tools.store.get(row.id)  # an answer that was lost may have been a yes
+            return known.status == "finished" and known.attempt == row.attempt
+
+        return await self._until_recorded(finish)
 
     async def _draw(self, claim: Claim) -> Finished:
         job = claim.job
@@ -310,18 +307,29 @@ class Worker:
 
     async def _fail(self, claim: Claim, error: LimnerError) -> None:
         status: Literal["cancelled", "failed"] = "cancelled" if isinstance(error, ClientLeft) else "failed"
-        now_s = time.time()
-        told = False
+        row, record, now_s = claim.row, error_record(error), time.time()
         try:
-            claim.over = told = await self.tools.store.fail(
-                claim.row.id, claim.row.attempt, status, error_record(error), ended_at_s=now_s
+            claim.over = await self._until_recorded(
+                lambda: self.tools.store.fail(row.id, row.attempt, status, record, ended_at_s=now_s)
             )
-        except Exception:  # the job's lease will end and another attempt begin; whoever waits here must hear something
-            logger.exception("the end of %s could not be recorded", claim.job.id)
-            told = True
-        if told:
+        except Exception:  # the job's lease will end and another attempt begin
+            logger.exception("the end of %s could not be recorded", row.id)
+            await claim.job.abandon(NotReady(f"how {row.id} ended could not be recorded; ask again", retry_after_s=30))
+            return
+        if claim.over:
             claim.job.times.ended_at_s = now_s
             await claim.job.fail(error)
+
+    async def _until_recorded(self, attempt: Callable[[], Awaitable[bool]]) -> bool:
+        """Try again and again while the database is away, for as long as a lease lasts."""
+        give_up_s = time.monotonic() + self.rules.lease_s
+        while True:
+            try:
+                return await attempt()
+            except NotReady:
+                if time.monotonic() > give_up_s:
+                    raise
+                await asyncio.sleep(POLL_S)
 
     async def _hand_back(self, claims: Sequence[Claim]) -> None:
         """The process is leaving: the jobs wait in the queue for the next one."""
@@ -329,8 +337,12 @@ class Worker:
             return
         await self.tools.store.hand_back(self.id, [claim.row.id for claim in claims])
         for claim in claims:
-            told = f"the server is shutting down; {claim.job.id} will be drawn when it is back"
-            await claim.job.fail(NotReady(told, retry_after_s=5))
+            await claim.job.abandon(leaving(claim.job))
+
+
+def leaving(job: Job) -> NotReady:
+    """What those hear who wait for a job when the process leaves."""
+    return NotReady(f"the server is shutting down; {job.id} will be drawn when it is back", retry_after_s=5)
 
 
 def _has_loras(job: Job) -> bool:

@@ -44,6 +44,7 @@ _REPLAY = (
         idempotency.c.owner == _OWNER,
         idempotency.c.key == bindparam("b_key"),
         idempotency.c.created_at_s > bindparam("b_since"),
+        jobs.c.status != "cancelled",  # whose connection broke asks again and must get a picture
     )
 )
 _FORGET_KEY = delete(idempotency).where(idempotency.c.owner == _OWNER, idempotency.c.key == bindparam("b_key"))
@@ -119,7 +120,10 @@ def enqueue(
 def find_replay(
     connection: Connection, owner: str, idempotency_key: str | None, fingerprint: str, now_s: float
 ) -> JobRow | None:
-    """The job that this key of this owner made in the last 24 h. Raises Conflict when it was another request's."""
+    """The job that this key of this owner made in the last 24 h, unless it was cancelled, which sets the key free.
+
+    Raises Conflict when it was another request's.
+    """
     if idempotency_key is None:
         return None
     wanted = {"b_owner": owner, "b_key": idempotency_key, "b_since": now_s - IDEMPOTENCY_S}

@@ -1,4 +1,4 @@
-"""Who works on what: claiming queued jobs, keeping them, handing them back.
+"""Who works on what: claiming queued jobs and keeping them.
 
 Owns the order of the queue and the leases. Every claim raises the job's ``attempt``, the number by which an older
 attempt is told from the present one.
@@ -30,7 +30,6 @@ _BEAT = update(jobs).where(
     jobs.c.id == bindparam("b_id"), jobs.c.attempt == bindparam("b_attempt"), jobs.c.worker == _WORKER, RUNNING
 )
 _HELD = select(jobs.c.id, jobs.c.attempt, jobs.c.cancel_requested).where(RUNNING, jobs.c.worker == _WORKER)
-_HAND_BACK = update(jobs).where(jobs.c.id == bindparam("b_id"), jobs.c.worker == _WORKER, RUNNING)
 _WORKERS = select(jobs.c.worker).where(RUNNING).distinct()
 UNSTARTED = {"status": "queued", "worker": None, "lease_until_s": None, "started_at_s": None, "progress": 0.0}
 
@@ -75,13 +74,6 @@ def renew(connection: Connection, worker: str, beats: Sequence[Beat], *, lease_u
         lost=frozenset(beat.id for beat in beats if (beat.id, beat.attempt) not in held),
         cancelled=frozenset(beat.id for beat in beats if held.get((beat.id, beat.attempt))),
     )
-
-
-def hand_back(connection: Connection, worker: str, ids: Sequence[str]) -> None:
-    """Queue jobs that this worker runs again, in their old place; nothing counts as a crash."""
-    if ids:
-        given = [{"b_id": id, "b_worker": worker, **UNSTARTED} for id in sorted(ids)]
-        connection.execute(_HAND_BACK, given)
 
 
 def workers(connection: Connection) -> frozenset[str]:

@@ -4,6 +4,7 @@ Owns the seam: work is a plain function that is given a connection inside a tran
 its own, PostgreSQL in a greenlet over asyncpg, so that every statement exists once. Knows no table.
 """
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from limner.errors import Conflict, NotReady
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
+RETRY_AFTER_S = 5.0
 
 
 class Database(Protocol):
@@ -29,13 +33,32 @@ class Database(Protocol):
         """Run ``work``, which only reads; it sees every write that has returned."""
         ...
 
+    def verify(self, *, known_s: float) -> None:
+        """Raise NotReady when what is written would be lost; what was seen in the last ``known_s`` seconds still holds.
+
+        May block: called by work.
+        """
+        ...
+
     async def aclose(self) -> None:
         """End what runs and let go of every connection."""
         ...
 
 
+def unusable(reason: object, *, opening: bool = False) -> NotReady:
+    """The error of a database that is locked, full or away. Drivers' words may hold addresses and statements: they are
+    for whoever opens the database, others are sent to the log."""
+    if opening:
+        return NotReady(f"the database cannot be used: {reason}")
+    logger.warning("the database cannot be used: %s", reason)
+    return NotReady(
+        "the database cannot be used at the moment: it is locked, full or away; the log says which",
+        retry_after_s=RETRY_AFTER_S,
+    )
+
+
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(*, opening: bool = False) -> Iterator[None]:
     """Say a driver's errors in limner's: a broken constraint is a Conflict, one that cannot be used is NotReady."""
     try:
         yield
@@ -44,6 +67,6 @@ def translated() -> Iterator[None]:
     except (ProgrammingError, DataError):  # a mistake of ours
         raise
     except DBAPIError as error:
-        raise NotReady(f"the database cannot be used: {error.orig}") from error
+        raise unusable(error.orig, opening=opening) from error
     except (PoolTimeout, OSError, sqlite3.Error) as error:
-        raise NotReady(f"the database cannot be used: {error}") from error
+        raise unusable(error, opening=opening) from error

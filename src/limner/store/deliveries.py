@@ -19,6 +19,11 @@ _DUE = (
     .with_for_update(skip_locked=True)
 )
 _TAKE = update(deliveries).where(deliveries.c.id == bindparam("b_id")).values(attempts=deliveries.c.attempts + 1)
+_UNCOUNT = (
+    update(deliveries)
+    .where(deliveries.c.id == bindparam("b_id"), deliveries.c.next_at_s.is_not(None))
+    .values(attempts=deliveries.c.attempts - 1)
+)
 _CHANGE = update(deliveries).where(deliveries.c.id == bindparam("b_id"), deliveries.c.next_at_s.is_not(None))
 
 
@@ -33,3 +38,8 @@ def due(connection: Connection, now_s: float, *, lease_until_s: float, limit: in
 def change(connection: Connection, id: str, **values: Any) -> None:
     """Note what came of a delivery; one that is over stays as it is."""
     connection.execute(_CHANGE, {"b_id": id, **values})
+
+
+def put_off(connection: Connection, id: str, next_at_s: float, error: str) -> None:
+    """Note that a delivery was taken but not tried."""
+    connection.execute(_UNCOUNT, {"b_id": id, "next_at_s": next_at_s, "error": error})

@@ -1,4 +1,4 @@
-"""How jobs end, each exactly once: finished, failed, cancelled, or given up on.
+"""How jobs end, each exactly once: finished, failed, cancelled, or given up on; and how they are queued again.
 
 Owns everything that happens with an end, in one transaction: the row, its pictures, the ledger, the owner's credits,
 the webhook. An end names the attempt it belongs to and the status it found; what comes late changes nothing.
@@ -49,6 +49,7 @@ _ABANDONED = (
     .limit(MOST_AT_ONCE)
     .with_for_update(skip_locked=True)
 )
+_HELD = select(*_FOUND).where(RUNNING, jobs.c.worker == bindparam("b_worker")).order_by(jobs.c.id).with_for_update()
 _LATE = (
     select(*_FOUND)
     .where(QUEUED, jobs.c.deadline_at_s <= bindparam("b_now"))
@@ -108,6 +109,17 @@ def cancel(connection: Connection, id: str, *, error: Mapping[str, Any], now_s: 
     else:
         return job
     return get(connection, id)
+
+
+def hand_back(connection: Connection, worker: str, ids: Collection[str], *, now_s: float) -> None:
+    """Queue jobs that this worker runs again, in their old place, without counting a crash; end those that were to be
+    cancelled."""
+    held = [job for job in connection.execute(_HELD, {"b_worker": worker}) if job.id in ids] if ids else []
+    for job in sorted(held, key=_lock_order):
+        if job.cancel_error is None:
+            connection.execute(_REQUEUE, {"b_id": job.id, **UNSTARTED})
+        else:
+            _give_up(connection, job.id, job.attempt, "running", "cancelled", job.cancel_error, now_s)
 
 
 def expire_running(connection: Connection, *, now_s: float, dead_workers: Collection[str], max_crashes: int) -> Expired:

@@ -12,7 +12,7 @@ _ID: BindParameter[Any] = bindparam("b_id")
 _GET = select(*columns_of(images, ImageRow)).where(images.c.id == _ID)
 _OF_JOB = select(*columns_of(images, ImageRow)).where(images.c.job_id == bindparam("b_job")).order_by(images.c.index)
 _NEWEST = select(*columns_of(images, ImageRow)).order_by(images.c.created_at_s.desc(), images.c.id.desc())
-_CREATED = select(images.c.created_at_s).where(images.c.id == _ID)
+_PAGE_END = select(images.c.owner, images.c.created_at_s).where(images.c.id == _ID)
 _DELETE = delete(images).where(images.c.id == _ID).returning(images.c.key)
 _USED = select(exists().where(images.c.key == bindparam("b_key")))
 
@@ -32,15 +32,15 @@ def images_of(connection: Connection, job_id: str) -> tuple[ImageRow, ...]:
 
 def list_images(connection: Connection, owner: str | None, limit: int, before: str | None) -> tuple[ImageRow, ...]:
     """Pictures newest first, ``owner`` None meaning everybody's; ``before`` is the id of the last one of the page
-    before. Raises NotFound when that one is gone."""
+    before. Raises NotFound when that one is gone or another owner's."""
     query = _NEWEST.limit(limit)
     if owner is not None:
         query = query.where(images.c.owner == owner)
     if before is not None:
-        last = connection.execute(_CREATED, {"b_id": before}).scalar_one_or_none()
-        if last is None:
+        last = connection.execute(_PAGE_END, {"b_id": before}).one_or_none()
+        if last is None or owner not in (None, last.owner):
             raise NotFound(f"no such image to list from: {before}", param="after")
-        query = query.where(tuple_(images.c.created_at_s, images.c.id) < tuple_(last, before))
+        query = query.where(tuple_(images.c.created_at_s, images.c.id) < tuple_(last.created_at_s, before))
     return tuple(ImageRow(*row) for row in connection.execute(query))
 
 

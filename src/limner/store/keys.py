@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, exists, func, insert, select, update
 
-from limner.errors import NotFound
+from limner.errors import Conflict, NotFound
 from limner.store.rows import KeyRow, LedgerRow, UsageRow
 from limner.store.tables import columns_of, keys, ledger
 
@@ -28,10 +28,11 @@ _REVOKE = (
 _TOUCH = update(keys).where(keys.c.id == _ID)
 _GRANT = (
     update(keys)
-    .where(keys.c.id == _ID)
+    .where(keys.c.id == _ID, keys.c.revoked_at_s.is_(None))
     .values(balance_micro=func.coalesce(keys.c.balance_micro, 0) + bindparam("b_amount"))
     .returning(*_COLUMNS)
 )
+_NAME = select(keys.c.name).where(keys.c.id == _ID)
 _ENTER = insert(ledger).inline()
 _LEDGER = (
     select(*columns_of(ledger, LedgerRow))
@@ -97,10 +98,16 @@ def touch_keys(connection: Connection, ids: Collection[str], now_s: float) -> No
 
 
 def grant(connection: Connection, key_id: str, amount_micro: int, note: str, now_s: float) -> KeyRow:
-    """Add to a key's balance (or take from it, when negative); a key that was not metered is from now on."""
+    """Add to a key's balance (or take from it, when negative); a key that was not metered is from now on.
+
+    Raises NotFound, and Conflict for a key that is revoked.
+    """
     found = connection.execute(_GRANT, {"b_id": key_id, "b_amount": amount_micro}).one_or_none()
     if found is None:
-        raise NotFound(f"no such API key: {key_id}")
+        name = connection.execute(_NAME, {"b_id": key_id}).scalar_one_or_none()
+        if name is None:
+            raise NotFound(f"no such API key: {key_id}")
+        raise Conflict(f"the API key {key_id} {name!r} is revoked: its credits stay as they are", param="key")
     _enter(connection, key_id, amount_micro, note, now_s)
     return KeyRow(*found)
 

@@ -3,14 +3,15 @@
 Owns the pool and the lock under which one process at a time migrates.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from sqlalchemy import URL, Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from limner.errors import NotReady
-from limner.store.database import translated
+from limner.store.database import translated, unusable
 from limner.store.schema import migrate
 
 T = TypeVar("T")
@@ -39,25 +40,42 @@ class PostgresDatabase:
         import asyncpg  # costs 60 ms, which SQLite's users need not pay
 
         try:
-            await self.write(_migrate_alone)
+            with translated(opening=True):
+                async with self._writes.begin() as connection:
+                    await connection.run_sync(_migrate_alone)
         except asyncpg.PostgresError as error:  # refused at the door: not wrapped by SQLAlchemy
             raise NotReady(f"cannot use the database {self._url.render_as_string()}: {error}") from error
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a transaction."""
-        with translated():
+        with _translated():
             async with self._writes.begin() as connection:
                 return await connection.run_sync(work)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run ``work``, every statement of which sees what is committed when it begins."""
-        with translated():
+        with _translated():
             async with self._reads.connect() as connection:
                 return await connection.run_sync(work)
+
+    def verify(self, *, known_s: float) -> None:
+        """A server that is gone says so by itself."""
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self._writes.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Refusals at the door (it is starting, it has no room) are not wrapped by SQLAlchemy."""
+    import asyncpg
+
+    try:
+        with translated():
+            yield
+    except asyncpg.PostgresError as error:
+        raise unusable(error) from error
 
 
 def _migrate_alone(connection: Connection) -> None:

@@ -40,7 +40,7 @@ _COSTS = (
     .order_by(jobs.c.ended_at_s.desc())
     .limit(bindparam("b_limit"))
 )
-_CREATED = select(jobs.c.created_at_s, jobs.c.seq).where(jobs.c.id == _ID)
+_PAGE_END = select(jobs.c.owner, jobs.c.created_at_s, jobs.c.seq).where(jobs.c.id == _ID)
 
 
 def get(connection: Connection, id: str, *, lock: bool = False) -> JobRow:
@@ -61,13 +61,13 @@ def get_many(connection: Connection, ids: Sequence[str]) -> dict[str, JobRow]:
 
 
 def list_jobs(connection: Connection, wanted: JobFilter) -> tuple[JobRow, ...]:
-    """Newest first. Raises NotFound when the job to go on from is gone."""
+    """Newest first. Raises NotFound when the job to go on from is gone or another owner's."""
     query = _matching(wanted)
     if wanted.before is not None:
-        last = connection.execute(_CREATED, {"b_id": wanted.before}).one_or_none()
-        if last is None:
+        last = connection.execute(_PAGE_END, {"b_id": wanted.before}).one_or_none()
+        if last is None or wanted.owner not in (None, last.owner):
             raise NotFound(f"no such job to list from: {wanted.before}", param="after")
-        query = query.where(tuple_(jobs.c.created_at_s, jobs.c.seq) < tuple_(*last))
+        query = query.where(tuple_(jobs.c.created_at_s, jobs.c.seq) < tuple_(last.created_at_s, last.seq))
     return tuple(JobRow(*row) for row in connection.execute(query))
 
 

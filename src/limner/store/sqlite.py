@@ -19,6 +19,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, StaticPool, create_eng
 
 from limner.errors import LimnerError, NotReady
 from limner.store.database import translated
+from limner.store.same_file import SameFile
 from limner.store.schema import migrate
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ class SqliteDatabase:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        self._file = SameFile(path) if path else None
         self._closed = False
         self._writes: _Tasks = SimpleQueue()
         self._reads: _Tasks = SimpleQueue() if path else self._writes
@@ -66,6 +68,11 @@ class SqliteDatabase:
         """Run ``work`` on what is committed."""
         return await self._submit(self._reads, work)
 
+    def verify(self, *, known_s: float) -> None:
+        """Raise NotReady when the file is no longer the one that was opened."""
+        if self._file:
+            self._file.check(known_s=known_s)
+
     async def aclose(self) -> None:
         """Finish what was submitted, then close."""
         self._closed = True
@@ -80,12 +87,14 @@ class SqliteDatabase:
             return await asyncio.wrap_future(future)
 
     def _prepare(self) -> None:
-        with translated(), _MIGRATING, _one_process(self._path), self._engines[0].connect() as connection:
+        with translated(opening=True), _MIGRATING, _one_process(self._path), self._engines[0].connect() as connection:
             if self._path:
                 # Kept by the file from then on; switching to it has no patience with other connections.
                 connection.connection.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr]
             with connection.begin():
                 migrate(connection)
+        if self._file:
+            self._file.remember()
 
     def _stop(self) -> None:
         alive = [thread for thread in self._threads if thread.is_alive()]

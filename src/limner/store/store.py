@@ -3,6 +3,7 @@
 Owns which work reads and which writes. Times are unix seconds, given by the caller.
 """
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
@@ -26,13 +27,16 @@ from limner.store.rows import (
     UsageRow,
 )
 from limner.store.schema import describe
+from limner.store.texts import check_id, is_id, is_storable
+
+VERIFY_EVERY_S = 1.0
 
 
 class Store:
     """Jobs, images, keys, credits and webhooks; see limner.store.rows for what goes in and out."""
 
     def __init__(self, database: Database) -> None:
-        self._write, self._read = database.write, database.read
+        self._write, self._read, self._verify = database.write, database.read, database.verify
         self._room = accepting.Room()
 
     async def enqueue(
@@ -40,18 +44,22 @@ class Store:
     ) -> Accepted:
         """Accept a job in one transaction, born running (attempt 1, with a lease) when there is a ``worker``.
 
-        A repeated idempotency key (good for 24 h) gives its job again, which costs and counts nothing. Raises Conflict
+        A repeated idempotency key (good for 24 h, or until its job is cancelled) gives its job again, which costs and
+        counts nothing. Raises NotReady when nothing can be kept, Conflict
         when it comes with another fingerprint, Overloaded when the owner's quota or the ``queue_limit`` of jobs queued
         or running is reached, InsufficientCredits when the owner is metered and has less than ``reserve_micro`` free.
         """
-        return await self._write(
-            lambda c: accepting.enqueue(
-                c, job, self._room, worker=worker, lease_until_s=lease_until_s, queue_limit=queue_limit
+
+        def accept(connection: Connection) -> Accepted:
+            self._verify(known_s=VERIFY_EVERY_S)
+            return accepting.enqueue(
+                connection, job, self._room, worker=worker, lease_until_s=lease_until_s, queue_limit=queue_limit
             )
-        )
+
+        return await self._write(accept)
 
     async def find_replay(self, owner: str, idempotency_key: str, fingerprint: str, now_s: float) -> JobRow | None:
-        """The job that this idempotency key has already made. Raises Conflict as `enqueue` does."""
+        """The job that this idempotency key has already made, unless it was cancelled. Raises Conflict as `enqueue`."""
         return await self._read(lambda c: accepting.find_replay(c, owner, idempotency_key, fingerprint, now_s))
 
     async def claim(
@@ -69,9 +77,11 @@ class Store:
         """Prolong the leases of running jobs and note their progress; says which are lost and which to stop."""
         return await self._write(lambda c: claiming.renew(c, worker, beats, lease_until_s=lease_until_s))
 
-    async def hand_back(self, worker: str, ids: Sequence[str]) -> None:
-        """Queue jobs that this worker runs again, in their old place, without counting a crash."""
-        await self._write(lambda c: claiming.hand_back(c, worker, ids))
+    async def hand_back(self, worker: str, ids: Collection[str], *, now_s: float | None = None) -> None:
+        """Queue jobs that this worker runs again, in their old place, without counting a crash; those whose
+        cancellation was asked for end at ``now_s``, by default the present."""
+        ended_at_s = time.time() if now_s is None else now_s
+        await self._write(lambda c: ending.hand_back(c, worker, ids, now_s=ended_at_s))
 
     async def finish(self, id: str, attempt: int, completion: Completion) -> bool:
         """Record, exactly once: the result, the pictures, the ledger's row, the credits, the webhook to deliver.
@@ -94,6 +104,7 @@ class Store:
 
     async def cancel(self, id: str, *, error: Mapping[str, Any], now_s: float) -> JobRow:
         """End a queued job, ask a running one's worker to stop it, leave an ended one. Raises NotFound."""
+        check_id(id, "job")
         return await self._write(lambda c: ending.cancel(c, id, error=error, now_s=now_s))
 
     async def expire(self, *, now_s: float, dead_workers: Collection[str] = (), max_crashes: int) -> Expired:
@@ -121,18 +132,26 @@ class Store:
 
     async def get(self, id: str) -> JobRow:
         """The job; raises NotFound."""
+        check_id(id, "job")
         return await self._read(lambda c: reading.get(c, id))
 
     async def get_many(self, ids: Sequence[str]) -> dict[str, JobRow]:
         """Those of the jobs that exist, by id."""
-        return await self._read(lambda c: reading.get_many(c, ids))
+        known = [id for id in ids if is_id(id)]
+        return await self._read(lambda c: reading.get_many(c, known))
 
     async def list(self, filter: JobFilter) -> tuple[JobRow, ...]:
-        """Jobs newest first. Raises NotFound when the job that ``filter.before`` names is gone."""
+        """Jobs newest first. Raises NotFound when the job that ``filter.before`` names is gone or another owner's."""
+        if filter.before is not None:
+            check_id(filter.before, "job to list from", param="after")
+        if not all(is_storable(text or "") for text in (filter.owner, filter.model, filter.operation)):
+            return ()
         return await self._read(lambda c: reading.list_jobs(c, filter))
 
     async def position(self, id: str, models: Collection[str] | None = None) -> int | None:
         """How many queued jobs of ``models`` (None: of its own) will be claimed before it; None unless it is queued."""
+        if not is_id(id):
+            return None
         return await self._read(lambda c: reading.position(c, id, models))
 
     async def depth(self) -> dict[str, tuple[int, int]]:
@@ -145,20 +164,32 @@ class Store:
 
     async def image(self, id: str) -> ImageRow:
         """The picture; raises NotFound."""
+        check_id(id, "image")
         return await self._read(lambda c: images.image(c, id))
 
     async def images_of(self, job_id: str) -> tuple[ImageRow, ...]:
         """A job's pictures in their order."""
+        if not is_id(job_id):
+            return ()
         return await self._read(lambda c: images.images_of(c, job_id))
 
     async def images(self, owner: str | None, *, limit: int, before: str | None = None) -> tuple[ImageRow, ...]:
         """Pictures newest first, ``owner`` None meaning everybody's. Raises NotFound when the one that ``before``
-        names is gone."""
+        names is gone or another owner's."""
+        if before is not None:
+            check_id(before, "image to list from", param="after")
+        if not is_storable(owner or ""):
+            return ()
         return await self._read(lambda c: images.list_images(c, owner, limit, before))
 
     async def delete_image(self, id: str) -> bool:
         """Remove a picture's row; returns whether its blob is no longer used by any. Raises NotFound."""
+        check_id(id, "image")
         return await self._write(lambda c: images.delete_image(c, id))
+
+    async def is_used(self, key: str) -> bool:
+        """Whether any picture lies under this blob key."""
+        return is_storable(key) and await self._read(lambda c: images.is_used(c, key))
 
     async def add_key(self, row: KeyRow) -> None:
         """Add an API key; its balance is entered in the ledger. Raises Conflict when its id or prefix is taken."""
@@ -185,7 +216,10 @@ class Store:
         await self._write(lambda c: keys.touch_keys(c, ids, now_s))
 
     async def grant(self, key_id: str, amount_micro: int, note: str, now_s: float) -> KeyRow:
-        """Add to a key's balance, with a ledger row; a key that was not metered is from now on. Raises NotFound."""
+        """Add to a key's balance, with a ledger row; a key that was not metered is from now on.
+
+        Raises NotFound, and Conflict when the key is revoked.
+        """
         return await self._write(lambda c: keys.grant(c, key_id, amount_micro, note, now_s))
 
     async def usage(self, *, key_id: str | None, since_s: float, until_s: float) -> tuple[UsageRow, ...]:
@@ -208,6 +242,10 @@ class Store:
         """Note a failed try and when the next is due."""
         await self._write(lambda c: deliveries.change(c, id, next_at_s=next_at_s, error=error))
 
+    async def put_off_delivery(self, id: str, next_at_s: float, error: str) -> None:
+        """Note that a webhook was not tried, which does not count as a try, and when it is due."""
+        await self._write(lambda c: deliveries.put_off(c, id, next_at_s, error))
+
     async def give_up_delivery(self, id: str, error: str, now_s: float) -> None:
         """Note that a webhook is not tried again."""
         await self._write(lambda c: deliveries.change(c, id, given_up_at_s=now_s, next_at_s=None, error=error))
@@ -227,5 +265,11 @@ class Store:
         return tuple(unused)
 
     async def check(self) -> str:
-        """Ask the database something and name it, such as "SQLite 3.40, schema 0001"."""
-        return await self._read(describe)
+        """Ask the database something and name it, such as "SQLite 3.40, schema 0001". Raises NotReady, also when its
+        file was removed or replaced."""
+
+        def named(connection: Connection) -> str:
+            self._verify(known_s=0.0)
+            return describe(connection)
+
+        return await self._read(named)

@@ -4,9 +4,10 @@ Owns names, types and indexes. The migrations create the same tables on their ow
 carry the names of the rows' fields, so that ``columns_of(table, Row)`` selects what ``Row(*values)`` takes.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 from sqlalchemy import (
@@ -28,8 +29,21 @@ from sqlalchemy import (
 )
 
 
+logger = logging.getLogger(__name__)
+
+
+def _parsed(value: str, kind: type[Any]) -> Any:
+    """What was written; None for what is no JSON of this kind: a row that broke must not hide the others."""
+    try:
+        found = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        logger.error("a column of JSON cannot be read: %s", error)
+        return None
+    return found if isinstance(found, kind) else None
+
+
 class Json(TypeDecorator[Any]):
-    """Any JSON value, as text."""
+    """A JSON object, as text; {} is read where the text is none."""
 
     impl = Text
     cache_ok = True
@@ -40,17 +54,26 @@ class Json(TypeDecorator[Any]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """From text."""
-        return None if value is None else orjson.loads(value)
+        return None if value is None else _parsed(value, dict) or {}
 
 
 class JsonTuple(Json):
     """A tuple, as a JSON array."""
 
     cache_ok = True
+    broken: ClassVar[tuple[Any, ...]] = ()
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[Any, ...]:
         """From text."""
-        return tuple(super().process_result_value(value, dialect) or ())
+        found = () if value is None else _parsed(value, list)
+        return self.broken if found is None else tuple(found)
+
+
+class JsonGlobs(JsonTuple):
+    """Names that are allowed, none meaning all: what cannot be read is a pattern that allows nothing."""
+
+    cache_ok = True
+    broken = ("",)
 
 
 class JsonSet(Json):
@@ -64,7 +87,7 @@ class JsonSet(Json):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> frozenset[str]:
         """From text."""
-        return frozenset(super().process_result_value(value, dialect) or ())
+        return frozenset(_parsed(value, list) or ()) if value is not None else frozenset()
 
 
 metadata = MetaData()
@@ -171,7 +194,7 @@ keys = Table(
     Column("prefix", Text, nullable=False, unique=True),
     Column("digest", LargeBinary, nullable=False),
     Column("scopes", JsonSet, nullable=False),
-    Column("models", JsonTuple, nullable=False),
+    Column("models", JsonGlobs, nullable=False),
     Column("local_only", Boolean, nullable=False),
     Column("priority", Integer, nullable=False),
     Column("jobs_per_minute", Integer),

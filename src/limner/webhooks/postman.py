@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
@@ -45,7 +46,17 @@ class Mailbox(Protocol):
 
     async def retry_delivery(self, delivery_id: str, next_at_s: float, error: str) -> None: ...
 
+    async def put_off_delivery(self, delivery_id: str, next_at_s: float, error: str) -> None: ...
+
     async def give_up_delivery(self, delivery_id: str, error: str, now_s: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NotTried:
+    """Nothing was sent, as the host is paused; to be tried at ``at_s`` (unix seconds)."""
+
+    at_s: float
+    reason: str
 
 
 class Postman:
@@ -119,11 +130,11 @@ class Postman:
                 self._stirred.set()  # there is room again
             self._held -= 1
 
-    async def _try(self, delivery: Delivery, host: str) -> Decision:
+    async def _try(self, delivery: Delivery, host: str) -> Decision | NotTried:
         now_s = self._clock()
         paused_until_s = self._paused_until_s.get(host, 0.0)
         if paused_until_s > now_s:
-            return Again(paused_until_s + PAUSE_S * self._chance(), "it did not answer others a moment ago")
+            return NotTried(paused_until_s + PAUSE_S * self._chance(), "it did not answer others a moment ago")
         try:
             return self._decide(delivery, await self._send(delivery, int(now_s)))
         except Unreachable:
@@ -161,7 +172,7 @@ class Postman:
         self._paused_until_s = {name: until_s for name, until_s in self._paused_until_s.items() if until_s > now_s}
         self._paused_until_s[host] = now_s + PAUSE_S
 
-    async def _record(self, delivery: Delivery, host: str, decision: Decision) -> None:
+    async def _record(self, delivery: Delivery, host: str, decision: Decision | NotTried) -> None:
         match decision:
             case Delivered():
                 await self._mailbox.delivered(delivery.id, self._clock())
@@ -171,6 +182,10 @@ class Postman:
                 await self._mailbox.retry_delivery(delivery.id, at_s, reason)
                 self._observe("postponed")
                 logger.info("webhook %s of %s to %s: %s; again later", delivery.id, delivery.job_id, host, reason)
+            case NotTried(at_s, reason):
+                await self._mailbox.put_off_delivery(delivery.id, at_s, reason)
+                self._observe("postponed")
+                logger.info("webhook %s of %s to %s: %s; not tried", delivery.id, delivery.job_id, host, reason)
             case GiveUp(reason):
                 await self._mailbox.give_up_delivery(delivery.id, reason, self._clock())
                 self._observe("given_up")

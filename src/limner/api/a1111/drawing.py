@@ -36,6 +36,7 @@ async def draw(call: Call, plan: Plan, run: Run) -> list[Drawn]:
         try:
             job = call.job if index == 0 else await _submit(call, part, index)
             run.enter(index, job)
+            await _stop_if_interrupted(call, run)
             drawn.append(Drawn(part, job, await _followed(call, job, run)))
         except ClientLeft:
             if not (run.interrupted or run.skipped):
@@ -43,6 +44,12 @@ async def draw(call: Call, plan: Plan, run: Run) -> list[Drawn]:
         except LimnerError as error:
             raise _of_part(error, index, plan.parts, drawn) from error
     return drawn
+
+
+async def _stop_if_interrupted(call: Call, run: Run) -> None:
+    """An interruption may have come while the job was being accepted."""
+    if run.interrupted:
+        await call.gateway.service.cancel(run.job)
 
 
 async def _submit(call: Call, part: Part, index: int) -> Job:

@@ -5,7 +5,6 @@ Owns these lists. What does not exist here is an empty list, which is what clien
 
 import os
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +41,9 @@ REFRESHED = ("/refresh-checkpoints", "/refresh-vae", "/refresh-loras", "/refresh
 def add_to(router: APIRouter) -> None:
     """Add these routes."""
     for path, value in FIXED.items():
-        router.add_api_route(path, partial(_fixed, value), methods=["GET"], openapi_extra=docs.listing(value))
+        _add_fixed(router, path, value, "GET", docs.listing(value))
     for path in REFRESHED:
-        router.add_api_route(path, partial(_fixed, None), methods=["POST"], openapi_extra=docs.EMPTY)
+        _add_fixed(router, path, None, "POST", docs.EMPTY)
     router.add_api_route("/sd-models", sd_models, methods=["GET"], openapi_extra=docs.SD_MODELS)
     router.add_api_route("/samplers", samplers, methods=["GET"], openapi_extra=docs.SAMPLERS)
     router.add_api_route("/schedulers", schedulers, methods=["GET"], openapi_extra=docs.SCHEDULERS)
@@ -52,12 +51,17 @@ def add_to(router: APIRouter) -> None:
     router.add_api_route("/memory", memory, methods=["GET"], openapi_extra=docs.MEMORY)
 
 
+def _add_fixed(router: APIRouter, path: str, value: object, method: str, page: dict[str, Any]) -> None:
+    async def answer() -> Response:
+        return _json(value)
+
+    name = path.strip("/").replace("-", "_")
+    summary = "What does not exist here" if method == "GET" else "Nothing: what is served was named at the start"
+    router.add_api_route(path, answer, methods=[method], name=name, summary=summary, openapi_extra=page)
+
+
 def _json(value: object) -> Response:
     return Response(orjson.dumps(value), media_type="application/json")
-
-
-async def _fixed(value: object) -> Response:
-    return _json(value)
 
 
 async def sd_models(http: HttpRequest) -> Response:

@@ -32,6 +32,12 @@ class Settled:
         found = self.spec.params.get(name)
         return found if found is not None and found.applies_to(self.operation) else None
 
+    def usual(self, name: str, value: float) -> float | None:
+        """A1111's default ``value`` for a model of its kind that takes it; None for all others."""
+        param = self.param(name)
+        takes = param is not None and param.forced is None and _within(param, value) == value
+        return value if takes and choices_of(self.spec) else None
+
     def put_near(self, name: str, value: float | None, said: str) -> None:
         """Set a number, or the nearest that the model takes; ``said`` is what the client calls it."""
         param = self.param(name)
@@ -58,16 +64,18 @@ def settle(fields: DrawFields, spec: ModelSpec, operation: Operation, steps: int
     model's own for all others. Raises InvalidRequest for a sampler that is not known.
     """
     settled = Settled(spec, operation)
-    kin = bool(choices_of(spec))
-    settled.put_near("num_inference_steps", fields.steps or (steps if kin else None), "steps")
-    settled.put_near(_guidance(spec), fields.cfg_scale if fields.cfg_scale is not None else CFG if kin else None,
-                     "cfg_scale")  # fmt: skip
+    guidance = _guidance(spec)
+    asked_steps = settled.usual("num_inference_steps", steps) if fields.steps is None else fields.steps
+    settled.put_near("num_inference_steps", asked_steps, "steps")
+    asked_cfg = settled.usual(guidance, CFG) if fields.cfg_scale is None else fields.cfg_scale
+    settled.put_near(guidance, asked_cfg, "cfg_scale")
     if operation is not Operation.GENERATE:
-        strength = STRENGTH if fields.denoising_strength is None else fields.denoising_strength
-        if fields.denoising_strength is not None or settled.param("strength") is not None:
-            settled.put_near("strength", strength, "denoising_strength")
+        strength = (
+            settled.usual("strength", STRENGTH) if fields.denoising_strength is None else fields.denoising_strength
+        )
+        settled.put_near("strength", strength, "denoising_strength")
     _put_negative(settled, fields.negative_prompt)
-    _put_sampler(settled, fields, kin)
+    _put_sampler(settled, fields)
     return settled
 
 
@@ -109,7 +117,8 @@ def _put_negative(settled: Settled, text: str) -> None:
         settled.params["negative_prompt"] = text
 
 
-def _put_sampler(settled: Settled, fields: DrawFields, kin: bool) -> None:
+def _put_sampler(settled: Settled, fields: DrawFields) -> None:
+    kin = bool(choices_of(settled.spec))
     name = fields.sampler_name or fields.sampler_index or (DEFAULT if kin else "")
     if name.strip().casefold() == "automatic":
         name = DEFAULT if kin else ""

@@ -83,10 +83,11 @@ def check(fields: DrawFields) -> None:
             "'enable_hr' is not done here: ask for the final width and height, or enlarge the picture with img2img",
             param="enable_hr",
         )
-    if fields.batch_size * fields.n_iter > MAX_PICTURES:
+    starts = len(fields.init_images) if isinstance(fields, ImageFields) else 1
+    each = max(starts, fields.batch_size)
+    if each * fields.n_iter > MAX_PICTURES:
         raise InvalidRequest(
-            f"{fields.batch_size} x {fields.n_iter} pictures were asked for; one call draws at most {MAX_PICTURES}",
-            param="n_iter",
+            f"{each} x {fields.n_iter} pictures were asked for; one call draws at most {MAX_PICTURES}", param="n_iter"
         )
 
 
@@ -112,6 +113,8 @@ async def plan_image(gateway: Gateway, asked: Asked) -> Plan:
     assert isinstance(fields, ImageFields)
     if not fields.init_images:
         raise MissingParameter("Missing required parameter: 'init_images'", param="init_images")
+    count, most = len(fields.init_images), gateway.settings.max_images
+    gateway.pictures.check_count(count, most, "a call", "init_images")
     mask = await read_picture(gateway, fields.mask, "mask") if fields.mask else None
     request, warnings = _request(asked, Operation.EDIT if mask is None else Operation.INPAINT)
     pictures = await asyncio.gather(*(read_picture(gateway, one, "init_images") for one in fields.init_images))

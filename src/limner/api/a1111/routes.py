@@ -38,6 +38,7 @@ INFOTEXT: Mapping[str, str] = {
     "Negative prompt": "negative_prompt",
     "Steps": "steps",
     "Sampler": "sampler_name",
+    "Schedule type": "scheduler",
     "CFG scale": "cfg_scale",
     "Seed": "seed",
     "Size-1": "width",

@@ -6,8 +6,10 @@ Owns Google's message shapes. Pure: it fetches nothing, and which pictures a tur
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+
 from limner.api.chat_messages import Conversation, Role, Shown, Turn, without_repeats
-from limner.api.gemini.fields import read_object, without_effect
+from limner.api.gemini.fields import placed, read_object, without_effect
 from limner.catalogue.values import shown
 from limner.core import Warning
 from limner.errors import InvalidRequest, MissingParameter
@@ -15,7 +17,8 @@ from limner.media.decode import is_data_url
 
 ROLES: Mapping[str, Role] = {"user": "user", "model": "assistant"}
 CONTENT_KEYS = ("role", "parts")
-KINDS = ("text", "inline_data", "file_data")
+BLOBS: Mapping[str, str] = {"inline_data": "data", "file_data": "file_uri"}  # kind of a part -> what holds its picture
+KINDS = ("text", *BLOBS)
 PASSING = ("thought", "thought_signature", "part_metadata")  # a client sends them back as it got them
 TYPES: Mapping[str, type[str | bool]] = {"text": str, "thought": bool}
 WORDS: Mapping[type[str | bool], str] = {str: "text", bool: "true or false"}
@@ -49,8 +52,8 @@ def _turn(content: object, index: int, where: str) -> tuple[Turn, tuple[Warning,
     read = {place: _part(part, place) for place, part in parts.items()}
     said = {place: part for place, part in read.items() if part.get("thought") is not True}
     words = [part["text"] for part in said.values() if part.get("text")]
-    seen = {place: part for place, part in said.items() if "inline_data" in part or "file_data" in part}
-    pictures = tuple(Shown(_source(part, place), index, role, place) for place, part in seen.items())
+    seen = {place: part for place, part in said.items() if BLOBS.keys() & part.keys()}
+    pictures = tuple(Shown(_source(part), index, role, place) for place, part in seen.items())
     told = tuple(warning for place, part in read.items() for warning in _unused(part, place))
     return Turn(role, "\n".join(words), without_repeats(pictures)), told
 
@@ -70,27 +73,31 @@ def _part(part: object, where: str) -> dict[str, Any]:
         if not isinstance(fields.get(name, kind()), kind):
             place = f"{where}.{name}"
             raise InvalidRequest(f"{place!r} must be {WORDS[kind]}, not {shown(fields[name])}", param=place)
+    for name, key in BLOBS.items():
+        if name in fields:
+            fields[name] = _blob(fields[name], placed(where, name), key)
     return fields
 
 
-def _source(part: Mapping[str, Any], where: str) -> str:
-    """The picture as a URL: what a file part names, or a data: URL of what an inline part holds."""
-    if "file_data" in part:
-        fields = _blob(part["file_data"], f"{where}.fileData", "file_uri")
-        return str(fields["file_uri"]).strip()
-    data = str(_blob(part["inline_data"], f"{where}.inlineData", "data")["data"])
-    return data if is_data_url(data) else f"data:;base64,{data}"
-
-
-def _blob(value: object, where: str, key: str) -> dict[str, Any]:
+def _blob(value: object, where: str, key: str) -> str:
+    """What ``key`` holds. Raises InvalidRequest for what is meant to be no picture, MissingParameter without a key."""
     fields = read_object(value, where, (key, "mime_type", "display_name"))
     kind = fields.get("mime_type", "image/*")
     if not isinstance(kind, str) or not kind.lower().startswith("image/"):
         place = f"{where}.mimeType"
         raise InvalidRequest(f"Invalid value for {place!r}: {shown(kind)}. Allowed: pictures (image/...)", param=place)
-    if not isinstance(fields.get(key), str):
-        raise MissingParameter(f"{where!r} must have {key!r} as text", param=where)
-    return fields
+    text = fields.get(key)
+    if not isinstance(text, str):
+        raise MissingParameter(f"{where!r} must have {to_camel(key)!r} as text", param=where)
+    return text
+
+
+def _source(part: Mapping[str, Any]) -> str:
+    """The picture as a URL: what a file part names, or a data: URL of what an inline part holds."""
+    data = str(part.get("inline_data", ""))
+    if "file_data" in part or is_data_url(data):
+        return str(part.get("file_data", data)).strip()
+    return f"data:;base64,{data}"
 
 
 def _unused(part: Mapping[str, Any], where: str) -> Iterator[Warning]:

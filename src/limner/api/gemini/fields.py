@@ -40,12 +40,17 @@ class Fields(BaseModel):
 F = TypeVar("F", bound=Fields)
 
 
+def snake(key: str) -> str:
+    """``aspectRatio`` as ``aspect_ratio``."""
+    return _HUMP.sub(lambda hump: f"_{hump[0].lower()}", key)
+
+
 def snaked(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The same with every key in snake case, less the nulls. Raises ValueError for a key that is there in both cases
     with different values."""
     found: dict[str, Any] = {}
     for key, value in fields.items():
-        name = _HUMP.sub(lambda hump: f"_{hump[0].lower()}", key)
+        name = snake(key)
         if value is None:
             continue
         if name in found and found[name] != value:
@@ -73,9 +78,9 @@ def read_object(value: object, where: str, known: Iterable[str] | None) -> dict[
         fields = snaked(value)
     except ValueError as error:
         raise InvalidRequest(f"Invalid value for {where!r}: {error}", param=where) from error
-    allowed = tuple(fields if known is None else known)
-    for name in fields:
-        if name not in allowed:
+    allowed = None if known is None else tuple(known)
+    for name in map(snake, value):
+        if allowed is not None and name not in allowed:
             raise unknown(name, where, allowed)
     return fields
 

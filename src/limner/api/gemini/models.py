@@ -30,7 +30,7 @@ def listing(http: HttpRequest) -> Response:
     """A page of the models. Raises InvalidRequest for a page that cannot be."""
     models = list(gateway_of(http).service.roster)
     size = min(_number(http, "pageSize", "page_size") or DEFAULT_PAGE, MAX_PAGE)
-    start = _number(http, "pageToken", "page_token") or 0
+    start = _number(http, "pageToken", "page_token", blank="0") or 0
     page: dict[str, Any] = {"models": [entry(model) for model in models[start : start + size]]}
     if start + size < len(models):
         page["nextPageToken"] = str(start + size)
@@ -62,15 +62,16 @@ def _methods(operations: Sequence[Operation] | frozenset[Operation]) -> Sequence
     return [*methods, "predict"] if Operation.GENERATE in operations else methods
 
 
-def _number(http: HttpRequest, *names: str) -> int | None:
-    """A whole number from the query, in either case; None where there is none, or nothing in it."""
+def _number(http: HttpRequest, *names: str, blank: str = "") -> int | None:
+    """A whole number from the query, in either case; nothing stands for ``blank``. None where it is not there."""
     for name in names:
         text = http.query_params.get(name)
-        if not text:
+        if text is None:
             continue
-        if not (text.isascii() and text.isdigit() and len(text) < 10):
+        digits = text or blank
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
             raise InvalidRequest(f"Invalid value for {name!r}: {shown(text)}. Allowed: a whole number", param=name)
-        return int(text)
+        return int(digits)
     return None
 
 

@@ -70,7 +70,8 @@ async def _answer(http: HttpRequest, endpoint: Endpoint) -> Response:
     """Draw what was asked for and answer with it, or with the task; see `conduct`."""
     gateway = gateway_of(http)
     fields = parse(await read_object(http, gateway.settings.max_body_bytes))
-    model = gateway.service.roster.find(fields.model or endpoint.model)
+    edits = endpoint.operation is Operation.EDIT
+    model = gateway.service.roster.route(fields.model or endpoint.model, endpoint.operation, has_images=edits)
     most_s = gateway.settings.max_timeout_s
     waits = not (fields.asynchronous or manners_of(http).respond_async)
     brief = brief_of(endpoint, fields, model.spec, min(LIMIT_S, most_s) if waits else most_s)
