@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     )
 
     chat_reply_form: Literal["auto", "images", "parts", "markdown"] = Field(
-        "auto", description="Where chat replies carry pictures when a request does not say; auto: as its sender expects."
+        "auto", description="Where chat replies carry pictures unless the request says; auto: as its kind has it."
     )
     chat_reply_urls: Literal["auto", "data", "link"] = Field(
         "auto", description="Whether chat replies carry the pictures themselves or links; auto: as the sender expects."

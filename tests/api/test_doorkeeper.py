@@ -88,6 +88,7 @@ async def test_googles_clients_put_it_into_the_query_where_nobody_else_sees_it(
     reply = await client.get(f"/v1beta/models?a=1&key={key}&b=%20")
     assert reply.json() == {"caller": "alice", "query": "a=1&b=%20", "body": ""}
     assert (await client.get(f"/v1beta/models?k%65y={key}")).json()["query"] == ""
+    assert (await client.get(f"/v1/models/sketch:predict?key={key}")).json()["query"] == ""
     assert (await client.get(f"/v1/models?key={key}")).status_code == 401
     assert (await client.get("/v1beta/models?key=")).status_code == 401
     assert (await client.get("/v1beta/models")).status_code == 401

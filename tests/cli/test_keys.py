@@ -109,6 +109,16 @@ def test_credits_are_added_and_taken(run: Run) -> None:
     run("keys", "create", "alice")
     assert "'alice' has 2.5 credits" in run("keys", "grant", "alice", 2.5).err
     assert "'alice' has 2.499999 credits" in run("keys", "grant", "alice", "--", -0.000001).err
+    assert "'alice' has 0.499999 credits" in run("keys", "grant", "alice", -2).err
+    assert "'alice' has 0.249999 credits" in run("keys", "grant", "alice", "-.25").err
+
+
+def test_a_revoked_key_is_granted_nothing(run: Run) -> None:
+    run("keys", "create", "alice")
+    run("keys", "revoke", "alice")
+    ran = run("keys", "grant", "alice", 5)
+    assert ran.code == ExitCode.INVALID
+    assert "'alice' is revoked" in ran.err
 
 
 @pytest.mark.parametrize(

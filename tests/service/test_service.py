@@ -22,6 +22,7 @@ from limner.errors import (
 )
 from limner.jobs import Outcome, Submission
 from limner.store import JobFilter
+from limner.store.rows import Hook
 from tests.fakes import FakeBackend, opener
 
 STEPS = {"num_inference_steps": 2}
@@ -313,3 +314,50 @@ async def test_old_things_are_swept(settings: Settings) -> None:
         await service.sweep()
         with pytest.raises(NotFound):
             await service.store.get(job.id)
+
+
+async def test_the_key_of_a_cancelled_job_is_free_again(settings: Settings) -> None:
+    keyed = Submission(idempotency_key="once")
+    async with opener(FakeBackend(delay_s=0.05))(settings) as service:
+        with service.seat() as seat:
+            first = await seat.submit(ask(params=STEPS), keyed)
+            await service.cancel(first)
+            second = await seat.submit(ask(params=STEPS), keyed)
+        assert second.id != first.id
+        await second.result()
+
+
+async def test_how_long_to_wait_makes_no_other_request_and_whom_to_tell_does(settings: Settings) -> None:
+    async with opener(FakeBackend())(settings) as service:
+        with service.seat() as seat:
+            first = await seat.submit(ask(), Submission(idempotency_key="once"))
+            patient = await seat.submit(ask(timeout_s=60.0, previews=1), Submission(idempotency_key="once"))
+            assert patient.id == first.id
+            with pytest.raises(Conflict):
+                told = Submission(idempotency_key="once", hook=Hook("https://example.org"))
+                await seat.submit(ask(), told)
+
+
+async def test_a_key_that_pays_has_one_job_while_no_cost_is_known(settings: Settings) -> None:
+    payer = caller("key_a", metered=True)
+    async with opener(FakeBackend(delay_s=0.05))(settings) as service:
+        with service.seat(payer) as seat:
+            first = await seat.submit(ask(params=STEPS))
+            with pytest.raises(Overloaded):
+                await seat.submit(ask(params=STEPS))
+            await first.result()
+            for job in [await seat.submit(ask(params=STEPS)) for _ in range(2)]:
+                await service.cancel(job)
+
+
+async def test_those_who_wait_hear_at_once_that_the_server_leaves(settings: Settings) -> None:
+    one_at_once = settings.model_copy(update={"jobs_at_once": 1})
+    async with opener(FakeBackend(delay_s=0.1))(one_at_once) as service:
+        running, waiting = await service.submit(ask(params=STEPS)), await service.submit(ask(params=STEPS))
+        await asyncio.sleep(0.05)
+        draining = asyncio.create_task(service.drain(10))
+        with pytest.raises(NotReady, match=waiting.id):
+            await asyncio.wait_for(waiting.result(), 0.1)
+        assert waiting.status == "queued"
+        await running.result()
+        await draining

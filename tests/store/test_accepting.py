@@ -7,7 +7,7 @@ import pytest
 
 from limner.errors import Conflict, InsufficientCredits, Overloaded
 from limner.store import Hook, Quota, Store, open_store
-from tests.store.samples import MODEL, NOW_S, claim, completion, enqueue, new_job, new_key, run, wipe
+from tests.store.samples import FAILURE, MODEL, NOW_S, claim, completion, enqueue, new_job, new_key, run, wipe
 
 DAY_S = 24 * 3600
 
@@ -206,3 +206,14 @@ async def test_an_id_is_taken_once(store: Store) -> None:
     await enqueue(store, new_job("job_1"))
     with pytest.raises(Conflict):
         await enqueue(store, new_job("job_1"))
+
+
+async def test_the_key_of_a_cancelled_job_is_free_again(store: Store) -> None:
+    job = new_job("job_1", idempotency_key="again", fingerprint="f")
+    await store.enqueue(job, queue_limit=9)
+    await store.cancel("job_1", error=FAILURE, now_s=NOW_S)
+    assert await store.find_replay("", "again", "f", NOW_S) is None
+    second = await store.enqueue(replace(job, id="job_2"), queue_limit=9)
+    assert (second.job.id, second.replayed) == ("job_2", False)
+    third = await store.enqueue(replace(job, id="job_3"), queue_limit=9)
+    assert (third.job.id, third.replayed) == ("job_2", True)

@@ -3,7 +3,7 @@
 import asyncio
 
 from limner.store import Beat, Beats, Store, open_store
-from tests.store.samples import FAILURE, MODEL, NOW_S, claim, completion, enqueue, new_job, wipe
+from tests.store.samples import FAILURE, MODEL, NOW_S, claim, completion, enqueue, new_job, new_key, wipe
 
 
 async def test_a_claimed_job_runs_under_its_worker(store: Store) -> None:
@@ -106,3 +106,15 @@ async def test_two_stores_claim_each_job_once(shared_url: str) -> None:
         await asyncio.gather(*(work(store, f"w{i}") for i, store in enumerate((one, two, one, two))))
         assert sorted(claimed) == sorted(f"job_{i}" for i in range(200))
         assert await two.depth() == {MODEL: (0, 200)}
+
+
+async def test_what_was_to_be_cancelled_ends_when_it_is_handed_back(store: Store) -> None:
+    await store.add_key(new_key("key_a", balance_micro=5))
+    await enqueue(store, new_job("job_1", owner="key_a", reserve_micro=5), new_job("job_2"))
+    await claim(store, 2)
+    await store.cancel("job_1", error=FAILURE, now_s=NOW_S)
+    await store.hand_back("w", ["job_1", "job_2"], now_s=NOW_S + 3)
+    row = await store.get("job_1")
+    assert (row.status, row.error, row.ended_at_s, row.crashes) == ("cancelled", FAILURE, NOW_S + 3, 0)
+    assert [key.reserved_micro for key in await store.keys()] == [0]
+    assert [job.id for job in await claim(store, 2)] == ["job_2"]

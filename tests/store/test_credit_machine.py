@@ -92,7 +92,10 @@ class CreditMachine(RuleBasedStateMachine):
 
     @rule()
     def drain(self) -> None:
-        self.bench.do(self.store.hand_back("w", list(self.held)))
+        self.bench.do(self.store.hand_back("w", list(self.held), now_s=NOW_S))
+        for id, row in self.bench.do(self.store.get_many(list(self.held))).items():
+            if row.done:
+                del self.held[id]
 
     @invariant()
     def balances_move_with_charges_and_grants(self) -> None:

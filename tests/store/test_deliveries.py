@@ -68,3 +68,15 @@ async def test_two_processes_do_not_both_deliver(shared_url: str) -> None:
         taken = await asyncio.gather(*(_due(store, limit=5) for store in (one, two) * 4))
         taken_ids = [delivery.job_id for deliveries in taken for delivery in deliveries]
         assert sorted(taken_ids) == sorted(f"job_{i}" for i in range(20))
+
+
+async def test_what_was_not_tried_does_not_count(store: Store) -> None:
+    await _ended(store, "job_1")
+    (first,) = await _due(store)
+    await store.put_off_delivery(first.id, ENDED_S + 5, "its host is paused")
+    assert await _due(store, ENDED_S + 4) == ()
+    (second,) = await _due(store, ENDED_S + 5)
+    assert second.attempts == 0
+    await store.delivered(second.id, ENDED_S + 5)
+    await store.put_off_delivery(second.id, ENDED_S + 6, "late news")
+    assert await _due(store, ENDED_S + 9999) == ()

@@ -39,3 +39,28 @@ async def test_pictures_are_listed_newest_first_and_page_by_page(store: Store) -
     assert [picture.id for picture in rest] == ["img_job_0_0"]
     with pytest.raises(NotFound, match="img_9"):
         await store.images(None, limit=3, before="img_9")
+
+
+async def test_a_blob_is_used_while_a_picture_lies_under_it(store: Store) -> None:
+    await run(store, new_job("job_1"), completion(new_image("job_1", key="k")))
+    assert await store.is_used("k")
+    assert not await store.is_used("other")
+    await store.delete_image("img_job_1_0")
+    assert not await store.is_used("k")
+
+
+async def test_a_page_does_not_go_on_from_anothers_picture(store: Store) -> None:
+    await run(store, new_job("job_1", owner="key_a"), completion(new_image("job_1", owner="key_a")))
+    with pytest.raises(NotFound, match="img_job_1_0"):
+        await store.images("key_b", limit=3, before="img_job_1_0")
+    assert await store.images(None, limit=3, before="img_job_1_0") == ()
+
+
+@pytest.mark.parametrize("id", ["img_\0", "img_\ud800", "", "i" * 101])
+async def test_what_is_no_id_names_no_picture(store: Store, id: str) -> None:
+    for step in (store.image(id), store.delete_image(id), store.images(None, limit=1, before=id)):
+        with pytest.raises(NotFound, match="no such image"):
+            await step
+    assert await store.images_of(id) == ()
+    assert await store.images("key\0", limit=1) == ()
+    assert not await store.is_used("k\0")

@@ -85,6 +85,21 @@ class Model:
         ]
         return [id for _, _, id in sorted(waiting)[:limit]]
 
+    def hand_back(self, id: str) -> None:
+        job = self.jobs[id]
+        if job.cancel_requested:
+            job.end("cancelled")
+        else:
+            job.queue_again()
+
+    def first_of(self, key: str | None, id: str) -> str:
+        """The job that the idempotency key stands for, ``id`` if none; a cancelled one has set it free."""
+        if key is None:
+            return id
+        if key not in self.by_key or self.jobs[self.by_key[key]].status == "cancelled":
+            self.by_key[key] = id
+        return self.by_key[key]
+
     def expire(self, dead: Collection[str]) -> tuple[set[str], set[str]]:
         """What is queued again, and what ends."""
         requeued, ended = set(), set()
@@ -141,7 +156,7 @@ class JobMachine(RuleBasedStateMachine):
         accepted = self.bench.do(
             self.store.enqueue(new, worker=born_by, lease_until_s=now_s + LEASE_S, queue_limit=10_000)
         )
-        first = self.model.by_key.setdefault(key, new.id) if key else new.id
+        first = self.model.first_of(key, new.id)
         assert (accepted.job.id, accepted.replayed) == (first, first != new.id)
         if not accepted.replayed:
             self.model.jobs[new.id] = job = Modelled(new, number)
@@ -208,10 +223,10 @@ class JobMachine(RuleBasedStateMachine):
     @rule(worker=worker, numbers=st.lists(pick, max_size=4))
     def hand_back(self, worker: str, numbers: list[int]) -> None:
         ids = {found[0] for number in numbers if (found := self.model.pick(number))}
-        self.bench.do(self.store.hand_back(worker, sorted(ids)))
+        self.bench.do(self.store.hand_back(worker, sorted(ids), now_s=self.model.now_s))
         for id in ids:
             if self._holds(worker, id, self.model.jobs[id].attempt):
-                self.model.jobs[id].queue_again()
+                self.model.hand_back(id)
 
     @rule(seconds=st.sampled_from((1.0, 4.0, 11.0)))
     def wait(self, seconds: float) -> None:

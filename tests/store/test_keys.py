@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
 from limner.errors import Conflict, NotFound
 from limner.store import LedgerRow, Store, UsageRow
@@ -92,3 +93,19 @@ async def test_usage_sums_finished_jobs_by_key_and_model(store: Store) -> None:
         UsageRow("key_a", MODEL, 1, 2, 1.5, 1_500_000),
     )
     assert await store.usage(key_id="key_b", since_s=0, until_s=NOW_S + 99) == ()
+
+
+async def test_a_revoked_key_is_given_nothing(store: Store) -> None:
+    await store.add_key(new_key("key_a", balance_micro=10))
+    await store.revoke_key("key_a", NOW_S)
+    with pytest.raises(Conflict, match="'the key key_a' is revoked"):
+        await store.grant("key_a", 5, "", NOW_S)
+    assert [key.balance_micro for key in await store.keys()] == [10]
+    assert len(await store.ledger("key_a", 9)) == 1
+
+
+async def test_a_key_whose_rights_cannot_be_read_has_none(store: Store) -> None:
+    await store.add_key(new_key("key_a"))
+    await store._write(lambda c: c.execute(text("UPDATE keys SET scopes = '{', models = '{'")) and None)
+    (key,) = await store.keys()
+    assert (key.scopes, key.models) == (frozenset(), ("",))

@@ -1,6 +1,7 @@
 """Looking jobs up."""
 
 import pytest
+from sqlalchemy import text
 
 from limner.errors import NotFound
 from limner.store import JobFilter, Store
@@ -95,3 +96,39 @@ async def test_recent_costs_are_of_finished_jobs_newest_first(store: Store) -> N
     await enqueue(store, new_job("queued"))
     assert await store.recent_costs(MODEL, limit=3) == ((3.0, 3.5), (2.0, 2.5), (1.0, 1.5))
     assert await store.recent_costs("unknown") == ()
+
+
+async def test_a_page_does_not_go_on_from_anothers_job(store: Store) -> None:
+    await enqueue(store, new_job("job_1", owner="key_a"))
+    with pytest.raises(NotFound, match="no such job to list from: job_1"):
+        await store.list(JobFilter(owner="key_b", before="job_1"))
+    assert await store.list(JobFilter(before="job_1")) == ()
+
+
+@pytest.mark.parametrize("id", ["job_\0", "job_\ud800", "job 1", "", "j" * 101])
+async def test_what_is_no_id_names_no_job(store: Store, id: str) -> None:
+    for step in (store.get(id), store.cancel(id, error=FAILURE, now_s=NOW_S), store.list(JobFilter(before=id))):
+        with pytest.raises(NotFound, match="no such job"):
+            await step
+    assert await store.get_many([id]) == {}
+    assert await store.position(id) is None
+
+
+@pytest.mark.parametrize("odd", ["\0", "a\ud800"])
+async def test_filters_that_no_row_can_match_find_none(store: Store, odd: str) -> None:
+    await enqueue(store, new_job("job_1"))
+    for wanted in (JobFilter(owner=odd), JobFilter(model=odd), JobFilter(operation=odd)):
+        assert await store.list(wanted) == ()
+
+
+@pytest.mark.parametrize("broken", ["{", "", "7", "[1]", '"text"', "null"])
+async def test_a_row_of_broken_json_hides_no_others(store: Store, broken: str) -> None:
+    await enqueue(store, new_job("job_1"), new_job("job_2"))
+    values = {"request": broken, "warnings": broken.strip("[1]"), "result": broken, "error": broken}
+    columns = ", ".join(f"{name} = :{name}" for name in values)
+    breaking = text(f"UPDATE jobs SET {columns} WHERE id = 'job_1'").bindparams(**values)
+    await store._write(lambda c: c.execute(breaking) and None)
+    row = await store.get("job_1")
+    assert (row.request, row.warnings, row.result, row.error) == ({}, (), {}, {})
+    assert [job.id for job in await store.list(JobFilter())] == ["job_2", "job_1"]
+    assert [job.id for job in await claim(store, 2)] == ["job_1", "job_2"]

@@ -94,7 +94,7 @@ async def test_a_lost_file_is_not_ready_and_the_thread_lives_on(database: Sqlite
     with sqlite3.connect(tmp_path / "limner.db") as other:
         other.execute("ALTER TABLE owners RENAME TO gone")
         other.commit()
-        with pytest.raises(NotReady, match="owners"):
+        with pytest.raises(NotReady, match="the log says which"):
             await database.write(lambda c: c.execute(_put("one")) and None)
         other.execute("ALTER TABLE gone RENAME TO owners")
         other.commit()
@@ -124,7 +124,7 @@ async def test_a_connection_that_cannot_be_made_is_tried_again(tmp_path: Path) -
     database = SqliteDatabase(directory / "limner.db")
     await database.start()
     directory.rename(aside)
-    with pytest.raises(NotReady, match="unable to open"):
+    with pytest.raises(NotReady, match="the log says which"):
         await database.read(_names)
     aside.rename(directory)
     assert await database.read(_names) == set()
@@ -177,3 +177,27 @@ async def test_reading_does_not_wait_for_another_process_that_writes(tmp_path: P
 async def _finish_two(store: Store) -> None:
     (job,) = await store.claim("w", (MODEL,), 1, now_s=1, lease_until_s=2)
     assert await store.finish(job.id, job.attempt, completion(new_image(job.id)))
+
+
+async def test_what_the_driver_says_is_for_the_log(database: SqliteDatabase, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(NotReady) as refused:
+        await database.read(lambda c: c.exec_driver_sql("SELECT * FROM secret_table"))
+    assert "secret_table" not in refused.value.message
+    assert refused.value.retry_after_s == 5
+    assert "secret_table" in caplog.text
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_was_removed_takes_no_more_jobs(tmp_path: Path, replaced: bool) -> None:
+    path = tmp_path / "limner.db"
+    async with open_store(f"sqlite:///{path}") as store:
+        await store.check()
+        path.rename(tmp_path / "aside.db")
+        if replaced:
+            path.touch()
+        for step in (store.check(), enqueue(store, new_job("job_1"))):
+            with pytest.raises(NotReady, match=r"limner\.db was removed or replaced"):
+                await step
+        (tmp_path / "aside.db").rename(path)
+        assert await store.check()
+        await enqueue(store, new_job("job_1"))

@@ -109,6 +109,7 @@ class Drawer:
     done: list[str] = field(default_factory=list)
     given_up: dict[str, str] = field(default_factory=dict)
     retries: list[tuple[str, float, str]] = field(default_factory=list)
+    put_off: list[tuple[str, float]] = field(default_factory=list)
     fail_next: Exception | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -130,6 +131,12 @@ class Drawer:
     async def retry_delivery(self, delivery_id: str, next_at_s: float, error: str) -> None:
         self.put(replace(self.open[delivery_id], next_at_s=next_at_s))
         self.retries.append((delivery_id, next_at_s, error))
+        self.settled.set()
+
+    async def put_off_delivery(self, delivery_id: str, next_at_s: float, error: str) -> None:
+        taken = self.open[delivery_id]
+        self.put(replace(taken, next_at_s=next_at_s, attempts=taken.attempts - 1))
+        self.put_off.append((delivery_id, next_at_s))
         self.settled.set()
 
     async def give_up_delivery(self, delivery_id: str, error: str, now_s: float) -> None:

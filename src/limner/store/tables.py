@@ -28,7 +28,6 @@ from sqlalchemy import (
     literal_column,
 )
 
-
 logger = logging.getLogger(__name__)
 
 

@@ -1,6 +1,7 @@
 """Which texts a database can hold at all, so that no driver is asked for others.
 
-PostgreSQL refuses NUL, and no driver writes lone surrogates: asked for those, the answer is that there is no such thing.
+PostgreSQL refuses NUL, and no driver writes lone surrogates: asked for those, the answer is that there is no such
+thing.
 """
 
 import re
