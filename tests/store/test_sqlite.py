@@ -124,7 +124,7 @@ async def test_a_connection_that_cannot_be_made_is_tried_again(tmp_path: Path) -
     database = SqliteDatabase(directory / "limner.db")
     await database.start()
     directory.rename(aside)
-    with pytest.raises(NotReady, match="the log says which"):
+    with pytest.raises(NotReady, match="was removed"):
         await database.read(_names)
     aside.rename(directory)
     assert await database.read(_names) == set()
@@ -198,6 +198,7 @@ async def test_a_file_that_was_removed_takes_no_more_jobs(tmp_path: Path, replac
         for step in (store.check(), enqueue(store, new_job("job_1"))):
             with pytest.raises(NotReady, match=r"limner\.db was removed or replaced"):
                 await step
+        assert path.exists() == replaced
         (tmp_path / "aside.db").rename(path)
         assert await store.check()
         await enqueue(store, new_job("job_1"))

@@ -26,11 +26,15 @@ class SameFile:
         self._opened = _identity(self._path)
 
     def check(self, *, known_s: float = 0.0) -> None:
-        """Raise NotReady when the file is gone or another; not looked at again within ``known_s`` of a good answer."""
+        """Raise NotReady when the file is gone or another; not looked at again within ``known_s`` of a good answer.
+
+        Before `remember` any file will do.
+        """
         now_s = time.monotonic()
-        if now_s - self._seen_s < known_s:
+        if self._opened is None or now_s - self._seen_s < known_s:
             return
         if _identity(self._path) != self._opened:
+            self._seen_s = float("-inf")
             logger.error(
                 "the database %s was removed or replaced: stop the server, put it back, start again", self._path
             )

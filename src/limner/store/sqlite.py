@@ -48,10 +48,10 @@ class SqliteDatabase:
         self._closed = False
         self._writes: _Tasks = SimpleQueue()
         self._reads: _Tasks = SimpleQueue() if path else self._writes
-        self._engines = [_engine(path, "BEGIN IMMEDIATE")]
+        self._engines = [_engine(path, "BEGIN IMMEDIATE", self.verify)]
         self._threads = [_thread(self._engines[0], self._writes, MOST_A_COMMIT)]
         if path:
-            self._engines.append(_engine(path, "BEGIN"))
+            self._engines.append(_engine(path, "BEGIN", self.verify))
             self._threads += [_thread(self._engines[1], self._reads, 1) for _ in range(READERS)]
 
     async def start(self) -> None:
@@ -68,7 +68,7 @@ class SqliteDatabase:
         """Run ``work`` on what is committed."""
         return await self._submit(self._reads, work)
 
-    def verify(self, *, known_s: float) -> None:
+    def verify(self, *, known_s: float = 0.0) -> None:
         """Raise NotReady when the file is no longer the one that was opened."""
         if self._file:
             self._file.check(known_s=known_s)
@@ -107,7 +107,7 @@ class SqliteDatabase:
             engine.dispose()
 
 
-def _engine(path: Path | None, begin: str) -> Engine:
+def _engine(path: Path | None, begin: str, verify: Callable[[], None]) -> Engine:
     url = URL.create("sqlite", database=str(path) if path else None)
     engine = create_engine(
         url,
@@ -115,6 +115,10 @@ def _engine(path: Path | None, begin: str) -> Engine:
         pool_reset_on_return=None,  # every transaction here ends in a block of its own
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S},
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connecting(*_: object) -> None:
+        verify()  # SQLite would make a new file where the old one was removed
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: object) -> None:
