@@ -333,8 +333,8 @@ async def test_how_long_to_wait_makes_no_other_request_and_whom_to_tell_does(set
             first = await seat.submit(ask(), Submission(idempotency_key="once"))
             patient = await seat.submit(ask(timeout_s=60.0, previews=1), Submission(idempotency_key="once"))
             assert patient.id == first.id
+            told = Submission(idempotency_key="once", hook=Hook("https://example.org"))
             with pytest.raises(Conflict):
-                told = Submission(idempotency_key="once", hook=Hook("https://example.org"))
                 await seat.submit(ask(), told)
 
 

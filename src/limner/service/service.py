@@ -169,13 +169,21 @@ class Service:
         request = _owned(request, caller)
         mark = await _fingerprint(request, submission) if submission.idempotency_key else ""
         if submission.idempotency_key:
-            known = await self.store.find_replay(caller.key_id, submission.idempotency_key, mark, time.time())
+            known = await self._replay(caller.key_id, submission.idempotency_key, mark)
             if known is not None:
-                return await self._live.of(known), True
+                return known, True
         if model.state == "failed" or not submission.detached:
             model.require_ready()
         resolution = resolve(request, model.spec, self.policy)
         return await self._enqueue(resolution, model, submission, caller, mark)
+
+    async def _replay(self, owner: str, key: str, mark: str) -> Job | None:
+        """The job that this key has made; one that is just being cancelled is waited for, since its key is then free."""
+        row = await self.store.find_replay(owner, key, mark, time.time())
+        if row is not None and row.cancel_requested and not row.done:
+            await (await self._live.of(row)).wait(self._settings.lease_s)
+            row = await self.store.find_replay(owner, key, mark, time.time())
+        return None if row is None else await self._live.of(row)
 
     async def _enqueue(
         self, resolution: Resolution, model: ServedModel, submission: Submission, caller: Caller, mark: str
