@@ -178,7 +178,7 @@ class Service:
         return await self._enqueue(resolution, model, submission, caller, mark)
 
     async def _replay(self, owner: str, key: str, mark: str) -> Job | None:
-        """The job that this key has made; one that is just being cancelled is waited for, since its key is then free."""
+        """The job that this key has made; one that is being cancelled is waited for, since its key is then free."""
         row = await self.store.find_replay(owner, key, mark, time.time())
         if row is not None and row.cancel_requested and not row.done:
             await (await self._live.of(row)).wait(self._settings.lease_s)
