@@ -5,12 +5,15 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 
 from limner.catalogue import Catalogue
 from limner.config import Settings
 from limner.core import Event, Finished, Picture, Preview, Progress, Request, Size
 from limner.roster import Roster, ServedModel
 from limner.service import Service, open_tools
+
+builtin = cache(Catalogue.builtin)  # reading it takes longer than most tests
 
 
 def flat(size: Size, seed: int) -> Picture:
@@ -67,7 +70,7 @@ def opener(
 
     @asynccontextmanager
     async def open_service(settings: Settings) -> AsyncIterator[Service]:
-        catalogue = Catalogue.builtin()
+        catalogue = builtin()
         roster = Roster(catalogue)
         for name in names or ("sketch",):
             model = ServedModel(catalogue.get(name), backend)
