@@ -44,6 +44,8 @@ def configure(settings: Settings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if settings.log_format == "json" else TextLines())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
+    if settings.log_level == "info":
+        logging.getLogger("alembic").setLevel("WARNING")  # every start would tell of plug-ins
 
 
 class TextLines(logging.Formatter):

@@ -200,7 +200,8 @@ async def _sweep(service: Service) -> None:
     while True:
         try:
             removed = await service.sweep()
-            logger.info("removed %d files that were past their time", removed)
+            if removed:
+                logger.info("removed %d files that were past their time", removed)
         except Exception:  # the task's root: whatever is away for a while must not end it
             logger.exception("old files could not be removed; trying again in an hour")
         await asyncio.sleep(SWEEP_EVERY_S)

@@ -137,7 +137,7 @@ def serve(settings: Settings, announce: Announce) -> int:
 def make_writable(directory: Path) -> None:
     """Create ``directory`` if it is missing. Raises InvalidRequest when that, or writing there, is not possible."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # prompts and pictures lie in it
         with tempfile.TemporaryFile(dir=directory):
             pass
     except OSError as error:

@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from limner.config import Settings, load_settings
-from limner.errors import InvalidRequest
+from limner.errors import InvalidRequest, NotFound
 from limner.store import Store, open_store
 
 T = TypeVar("T")
 
 
-def on_database(config: Path | None, data: str | None, work: Callable[[Store, Settings], Awaitable[T]]) -> T:
-    """What ``work`` makes of the settings' database, created if there is none yet. Raises LimnerError, OSError."""
+def on_database(
+    config: Path | None, data: str | None, work: Callable[[Store, Settings], Awaitable[T]], *, create: bool = False
+) -> T:
+    """What ``work`` makes of the settings' database; ``create`` makes one where there is none. Raises LimnerError,
+    among them NotFound for a file that is not there, and OSError."""
     settings = load_settings(config, {"data": data})
     if settings.database_url == "sqlite://":
         raise InvalidRequest(
@@ -21,7 +24,10 @@ def on_database(config: Path | None, data: str | None, work: Callable[[Store, Se
             "reached from here",
             param="database",
         )
-    settings.data.mkdir(parents=True, exist_ok=True)
+    path = Path(settings.database_url.removeprefix("sqlite:///"))
+    if settings.database_url.startswith("sqlite:") and not create and not path.exists():
+        raise NotFound(f"there is no database at {path}; name the server's own with --data or --config")
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     return asyncio.run(_run(settings, work))
 
 

@@ -84,7 +84,7 @@ def create(
     async def work(store: "Store", settings: "Settings") -> "tuple[str, KeyRow]":
         return await Keyring(store, load_pepper(settings)).create(new)
 
-    secret, row = on_database(config, data, work)
+    secret, row = on_database(config, data, work, create=True)
     print(secret)
     _say(f"{row.id} {row.name!r} may {', '.join(sorted(row.scopes))}; the key is shown this once")
 
@@ -94,7 +94,7 @@ def list_keys(as_json: options.AsJson = False, config: options.Config = None, da
     """List the keys, without their secrets; revoked ones too."""
     from limner.cli.database import on_database
 
-    rows = on_database(config, data, lambda store, _: store.keys())
+    rows = on_database(config, data, lambda store, _: store.keys(), create=True)
     if as_json:
         print(json.dumps([_as_json(row) for row in rows], indent=2))
     elif rows:
@@ -111,7 +111,7 @@ def revoke(key: options.KeyName, config: options.Config = None, data: options.Da
     async def work(store: "Store", _: "Settings") -> "KeyRow":
         return await store.revoke_key(await _id_of(store, key), time.time())
 
-    row = on_database(config, data, work)
+    row = on_database(config, data, work, create=True)
     _say(f"{row.id} {row.name!r} is revoked")
 
 
@@ -123,7 +123,7 @@ def grant(key: options.KeyName, credits: Amount, config: options.Config = None, 
     async def work(store: "Store", _: "Settings") -> "KeyRow":
         return await store.grant(await _id_of(store, key), to_micro(credits), "granted", time.time())
 
-    row = on_database(config, data, work)
+    row = on_database(config, data, work, create=True)
     _say(f"{row.id} {row.name!r} has {_credits(row)} credits")
 
 

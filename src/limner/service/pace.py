@@ -1,8 +1,9 @@
 """How long work takes here: what the queue's estimates, its fairness and reservations of credits rest on.
 
-Owns two moving averages and nothing else: seconds between completions, and device seconds per unit of work by model.
+Owns seconds between completions, and by model what a job of some size takes.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ FIRST_GUESS_S = 0.05  # device seconds of a unit while a model has drawn nothing
 UNIT_PIXELS = 256 * 256
 USUAL_STEPS = 20
 WEIGHT = 0.2  # of the newest observation
+REMEMBERED = 50  # jobs of a model
 
 
 def units(request: Request) -> float:
@@ -23,12 +25,42 @@ def units(request: Request) -> float:
 
 
 @dataclass(slots=True)
+class DeviceTime:
+    """Device seconds of one model's jobs, as a fixed part a picture and a part for each unit of work: least squares
+    over the last jobs, neither part negative."""
+
+    _seen: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+
+    def add(self, request: Request, device_s: float) -> None:
+        """A job took ``device_s``."""
+        self._seen.append((float(request.n), units(request), device_s))
+
+    def of(self, request: Request) -> float:
+        """What a job of ``request`` will probably take."""
+        fixed_s, unit_s = self._parts()
+        return fixed_s * request.n + unit_s * units(request)
+
+    def _parts(self) -> tuple[float, float]:
+        nn = sum(n * n for n, _, _ in self._seen)
+        nu = sum(n * u for n, u, _ in self._seen)
+        uu = sum(u * u for _, u, _ in self._seen)
+        nt = sum(n * t for n, _, t in self._seen)
+        ut = sum(u * t for _, u, t in self._seen)
+        determinant = nn * uu - nu * nu
+        if determinant > 1e-6 * nn * uu:
+            fixed_s, unit_s = (nt * uu - ut * nu) / determinant, (ut * nn - nt * nu) / determinant
+            if fixed_s >= 0 and unit_s >= 0:
+                return fixed_s, unit_s
+        return 0.0, ut / uu
+
+
+@dataclass(slots=True)
 class Pace:
     """Moving averages; times are monotonic seconds."""
 
     seconds_per_job: float = 1.0
     _last_end_s: float | None = None
-    _device_s_per_unit: dict[str, float] = field(default_factory=dict)
+    _device_times: dict[str, DeviceTime] = field(default_factory=dict)
 
     def ended(self, started_s: float, now_s: float) -> None:
         """A job that started at ``started_s`` ended at ``now_s``."""
@@ -38,9 +70,7 @@ class Pace:
 
     def used(self, request: Request, device_s: float) -> None:
         """A job of ``request`` took this much device time."""
-        rate = device_s / units(request)
-        known = self._device_s_per_unit.get(request.model)
-        self._device_s_per_unit[request.model] = rate if known is None else known + WEIGHT * (rate - known)
+        self._device_times.setdefault(request.model, DeviceTime()).add(request, device_s)
 
     def learn(self, past: Iterable[tuple[Request, float]]) -> None:
         """Take over what earlier processes saw, oldest first."""
@@ -49,15 +79,21 @@ class Pace:
 
     def knows(self, model: str) -> bool:
         """Whether a job of ``model`` has been measured."""
-        return model in self._device_s_per_unit
+        return model in self._device_times
 
     def device_s(self, request: Request) -> float:
         """The device time that ``request`` will probably take."""
-        return units(request) * self._device_s_per_unit.get(request.model, FIRST_GUESS_S)
+        known = self._device_times.get(request.model)
+        return units(request) * FIRST_GUESS_S if known is None else known.of(request)
 
     def wait_s(self, position: int) -> float:
-        """Seconds until the job that has ``position`` others before it is done."""
+        """Seconds until the job that has ``position`` others before it is done, if it is like those before it."""
         return (position + 1) * self.seconds_per_job
+
+    def eta_s(self, request: Request, position: int) -> float:
+        """Seconds until ``request`` is done with ``position`` jobs before it. Its pictures may be drawn side by side,
+        but none faster than alone."""
+        return position * self.seconds_per_job + max(self.seconds_per_job, self.device_s(request) / request.n)
 
     def retry_after_s(self) -> float:
         """When one place in a full queue will probably be free."""

@@ -39,6 +39,7 @@ IDLE_S = 2.0
 LEAVING_S = 0.05  # until a client that has left is no longer counted among those who wait
 INTERACTIVE = 1  # added to the priority of a job that somebody waits for
 PRIORITY_STEP = 2  # a key's own priority outweighs that
+SEEN_ENOUGH = 0.05  # share of a job after which its own speed tells most
 LEARN_FROM_JOBS = 20  # of each model, at start
 UNCLAIMED_S = 3600.0  # how long inputs may lie before their job is in the store
 CANCELLED = "the request was cancelled"
@@ -230,7 +231,7 @@ class Service:
         if not detached:
             self._waited_for.add(job)
         position = self._worker.busy if begin else await self._place(job.id) or 0
-        await job.record(Queued(position, self._pace.wait_s(position)))
+        await job.record(Queued(position, self._pace.eta_s(job.request, position)))
         if begin:
             self._worker.adopt(job, row)
         else:
@@ -333,7 +334,9 @@ class Service:
         """Seconds until it is probably done; None once it is."""
         if job.done:
             return None
-        return self._pace.wait_s(position or 0) * (1.0 - job.progress)
+        if job.progress > SEEN_ENOUGH and job.times.started_at_s is not None:
+            return (time.time() - job.times.started_at_s) * (1.0 - job.progress) / job.progress
+        return self._pace.eta_s(job.request, position or 0)
 
     async def estimate(self, request: Request, caller: Caller = OPEN) -> Estimate:
         """What ``request`` would cost and when it would be done; accepts nothing. Raises what submitting would."""
@@ -344,7 +347,7 @@ class Service:
         queued, running = (await self.store.depth()).get(model.spec.id, (0, 0))
         position = queued + (running if not self._worker.room else 0)
         cost_micro = estimate_micro(model.spec, resolved, device_s, self._settings.credits_per_device_s)
-        return Estimate(cost_micro, device_s, max(self._pace.wait_s(position), device_s), position)
+        return Estimate(cost_micro, device_s, self._pace.eta_s(resolved, position), position)
 
     def stop_accepting(self) -> None:
         """Refuse new jobs from now on and begin no more; what runs goes on."""

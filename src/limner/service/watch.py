@@ -74,6 +74,6 @@ class Watch:
                 await job.record(progress)
         elif job.followers:
             position = await self._place(job.id)
-            queued = Queued(position or 0, self._pace.wait_s(position or 0))
+            queued = Queued(position or 0, self._pace.eta_s(job.request, position or 0))
             if position is not None and (not isinstance(job.last, Queued) or job.last.position != position):
                 await job.record(queued)

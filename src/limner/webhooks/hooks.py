@@ -56,7 +56,11 @@ def check_url(url: str, allowed: tuple[Network, ...] = ()) -> None:
             param="webhook.url",
         ) from error
     if not _may_be_public(target.host.decode("ascii"), target.port or 0, guard):
-        raise InvalidRequest(f"'webhook.url' must be a public address, not {_shown(url)}", param="webhook.url")
+        raise InvalidRequest(
+            f"'webhook.url' must be a public address or in a network that the setting webhook_allow lists, "
+            f"not {_shown(url)}",
+            param="webhook.url",
+        )
 
 
 def _may_be_public(host: str, port: int, guard: Guard) -> bool:
