@@ -19,7 +19,7 @@ def draw(ask: Ask, watch: Watch) -> Drawn:
     """Load the model, draw and let go of it again; ``watch`` is told what happens. Raises LimnerError."""
     settings = load_settings(None, {"models": None if ask.model is None else (ask.model,)})
     # Nobody else is served here: of several configured models only the first is worth loading.
-    only = {"models": settings.models[:1], "stand_in": "", "database": MEMORY, "blobs": "memory://"}
+    only = {"models": settings.models[:1], "stand_in": "", "database": MEMORY, "blobs": "memory://", "drain_s": 0}
     settings = settings.model_copy(update=only)
     (spec,) = runtime.find_models(settings)
     request = _request(ask, settings)
