@@ -86,10 +86,6 @@ class Pace:
         known = self._device_times.get(request.model)
         return units(request) * FIRST_GUESS_S if known is None else known.of(request)
 
-    def wait_s(self, position: int) -> float:
-        """Seconds until the job that has ``position`` others before it is done, if it is like those before it."""
-        return (position + 1) * self.seconds_per_job
-
     def eta_s(self, request: Request, position: int) -> float:
         """Seconds until ``request`` is done with ``position`` jobs before it. Its pictures may be drawn side by side,
         but none faster than alone."""

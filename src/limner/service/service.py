@@ -31,7 +31,7 @@ from limner.service.pace import Pace
 from limner.service.publishing import Publisher
 from limner.service.tools import Tools
 from limner.service.watch import Watch
-from limner.service.worker import Ended, Worker, WorkerRules, leaving
+from limner.service.worker import CANCELLED, Ended, Worker, WorkerRules, leaving
 from limner.store import JobFilter, JobRow, NewJob, Quota
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,6 @@ PRIORITY_STEP = 2  # a key's own priority outweighs that
 SEEN_ENOUGH = 0.05  # share of a job after which its own speed tells most
 LEARN_FROM_JOBS = 20  # of each model, at start
 UNCLAIMED_S = 3600.0  # how long inputs may lie before their job is in the store
-CANCELLED = "the request was cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +211,7 @@ class Service:
                 queue_limit=self._settings.jobs_limit,
             )
         except LimnerError as error:
+            self._worker.wake()
             await self._drop_inputs(job)
             if isinstance(error, Overloaded) and error.retry_after_s is None:
                 error.retry_after_s = self._pace.retry_after_s()
@@ -220,6 +220,7 @@ class Service:
             if begin:
                 self._worker.break_promise()
         if accepted.replayed:
+            self._worker.wake()
             await self._drop_inputs(job)
             return await self._live.of(accepted.job), True
         await self._accepted(job, accepted.job, begin=begin, detached=submission.detached)

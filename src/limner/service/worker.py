@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 POLL_S = 1.0  # how long a job that another process has accepted may go unnoticed
 BEATS_PER_LEASE = 3
 BEAT_S = 2.0  # at least as often: how long a dead process, or a cancellation by another one, may go unnoticed
+CANCELLED = "the request was cancelled"
 STAGES = ("encode", "denoise", "decode")  # of device time
 
 
@@ -64,8 +65,8 @@ class Ended:
 @dataclass(slots=True)
 class Worker:
     """One process's worker, called ``id`` in the store. ``job_of`` makes a claimed row a Job, or finds the one that
-    somebody here is already waiting for; ``bring_inputs`` gives it its
-    pictures. ``charge`` prices a finished job, ``on_end`` hears of every end."""
+    somebody here is already waiting for; ``bring_inputs`` gives it its pictures. ``charge`` prices a finished job,
+    ``on_end`` hears of every end."""
 
     id: str
     tools: Tools
@@ -106,9 +107,8 @@ class Worker:
         self._promised += 1
 
     def break_promise(self) -> None:
-        """The job did not come."""
+        """Let go of the slot: the job has come, or will not; in that case `wake` follows, as others may want it."""
         self._promised -= 1
-        self.wake()
 
     def adopt(self, job: Job, row: JobRow) -> None:
         """Begin a job whose row says that this worker has it."""
@@ -298,7 +298,7 @@ class Worker:
         try:
             await asyncio.wait({follow, leave}, return_when=asyncio.FIRST_COMPLETED)
             if not follow.done():
-                raise ClientLeft("the request was cancelled")
+                raise ClientLeft(CANCELLED)
             return await follow
         finally:
             follow.cancel()
