@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "catalogue": GROUND,
     "suite": GROUND,
     "engine": GROUND,
+    "chat": GROUND,
     "records": {*GROUND, "store"},
     "jobs": {*GROUND, "catalogue", "store"},
     "accounts": {*GROUND, "catalogue", "secrets_file", "store"},
@@ -48,8 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "store", "suite", "tracing",
     },
     "api": {
-        *GROUND, "accounts", "blobs", "catalogue", "jobs", "logs", "media", "memory", "metrics", "records", "roster",
-        "runtime", "secrets_file", "service", "store", "tracing", "webhooks",
+        *GROUND, "accounts", "blobs", "catalogue", "chat", "jobs", "logs", "media", "memory", "metrics", "records",
+        "roster", "runtime", "secrets_file", "service", "store", "tracing", "webhooks",
     },
     "cli": {
         *GROUND, "accounts", "api", "blobs", "catalogue", "doctor", "jobs", "logs", "media", "records", "roster",

@@ -95,6 +95,14 @@ ParamValue: TypeAlias = bool | int | float | str | tuple[Lora, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """Something that was said earlier in a conversation, without its pictures."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One job as every dialect says it. The catalogue's resolver fills what is None and checks the rest.
 
@@ -102,7 +110,8 @@ class Request:
     is mode L and as large as the first input, 255 = repaint. ``seed`` is the first picture's, the i-th of ``n`` uses
     ``seed + i``. ``params`` are the model's own parameters (``num_inference_steps``, ``guidance_scale``,
     ``negative_prompt``, ``strength``, ...). ``previews`` (0..3) asks for that many partial pictures per image.
-    ``timeout_s`` counts from acceptance. ``owner`` is the API key's id, for fairness ("" = anonymous).
+    ``timeout_s`` counts from acceptance. ``owner`` is the API key's id, for fairness ("" = anonymous). ``history`` is
+    what was said before ``prompt``, oldest first, for models that answer in words; others never get one.
     """
 
     operation: Operation
@@ -118,6 +127,7 @@ class Request:
     previews: int = 0
     timeout_s: float = 180.0
     owner: str = ""
+    history: tuple[Said, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +170,21 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """More of the answer of a model that answers in words: ``text`` follows what came before."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a language model read and wrote, in its own tokens; a picture's are among those read."""
+
+    read: int
+    written: int
+
+
+@dataclass(frozen=True, slots=True)
 class EncodedPicture:
     """A finished picture as a file, from a backend that delivers files; ``data`` is of ``format``."""
 
@@ -172,13 +197,16 @@ class EncodedPicture:
 class Finished:
     """The job's pictures in seed order; ``model_revision`` names the weights that drew them; timings in seconds.
 
-    ``warnings`` are what only the backend could notice.
+    ``warnings`` are what only the backend could notice. ``text`` is the whole answer of an operation that answers in
+    words, all of which came before as `Words` too; ``tokens`` is what it took.
     """
 
     pictures: tuple[Picture | EncodedPicture, ...]
     model_revision: str | None = None
     timings_s: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[Warning, ...] = ()
+    text: str | None = None
+    tokens: Tokens | None = None
 
 
-Event: TypeAlias = Queued | Progress | Preview | Finished
+Event: TypeAlias = Queued | Progress | Preview | Words | Finished

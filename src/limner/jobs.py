@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from limner.core import ImageFormat, Preview, Progress, Queued, Request, Size, Warning
+from limner.core import ImageFormat, Preview, Progress, Queued, Request, Size, Tokens, Warning, Words
 from limner.errors import ClientLeft, LimnerError
 from limner.store.rows import Hook, JobStatus
 
@@ -46,15 +46,18 @@ class StoredPicture:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A finished job's pictures in seed order, and what only its end could tell."""
+    """A finished job's pictures in seed order, its answer where it was asked for words, and what only its end could
+    tell."""
 
     pictures: tuple[StoredPicture, ...]
     model_revision: str | None
     timings_s: Mapping[str, float]
     warnings: tuple[Warning, ...]
+    text: str | None = None
+    tokens: Tokens | None = None
 
 
-JobEvent: TypeAlias = Queued | Progress | Preview | Outcome
+JobEvent: TypeAlias = Queued | Progress | Preview | Words | Outcome
 
 
 @dataclass(slots=True)
@@ -215,7 +218,7 @@ class Job:
         self.times.started_at_s = started_at_s
         self.status = "running"
 
-    async def record(self, event: Queued | Progress | Preview) -> None:
+    async def record(self, event: Queued | Progress | Preview | Words) -> None:
         """Append an event; the service alone calls this."""
         async with self._changed:
             self._history.append(event)

@@ -12,7 +12,7 @@ from typing import Any, cast
 import orjson
 
 from limner import __version__
-from limner.core import Lora, Operation, Output, ParamValue, Picture, PixelMode, Request, Size, Warning
+from limner.core import Lora, Operation, Output, ParamValue, Picture, PixelMode, Request, Said, Size, Warning
 from limner.errors import InternalError, LimnerError
 from limner.store.rows import ImageRow, JobRow
 
@@ -58,6 +58,7 @@ def request_record(request: Request, inputs: Sequence[StoredInput], mask: Stored
         "params": {name: _value_record(value) for name, value in request.params.items()},
         "previews": request.previews,
         "timeout_s": request.timeout_s,
+        **({"history": [asdict(said) for said in request.history]} if request.history else {}),
     }
 
 
@@ -77,6 +78,7 @@ def request_of(record: Json, *, owner: str, inputs: Sequence[Picture] = (), mask
         previews=record["previews"],
         timeout_s=record["timeout_s"],
         owner=owner,
+        history=tuple(Said(**said) for said in record.get("history", ())),
     )
 
 

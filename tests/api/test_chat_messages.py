@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from limner.api.chat_messages import Conversation, Shown, Turn, read_messages, url_of, without_repeats
+from limner.api.chat_messages import read_messages, url_of
+from limner.chat import Conversation, Shown, Turn, without_repeats
 from limner.errors import InvalidRequest, MissingParameter
 
 DATA = "data:image/png;base64,iVBORw0KGgo="

@@ -2,8 +2,8 @@
 
 import pytest
 
-from limner.api.chat_messages import Conversation, Shown, Turn
 from limner.api.chat_prompt import wanted
+from limner.chat import Conversation, Shown, Turn
 from limner.errors import MissingParameter
 
 CAT = Shown("data:cat", 1, "assistant", "messages[1].images[0]")

@@ -10,13 +10,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from limner.api.chat_forms import OPENROUTER_CONFIG, Form, Hints, ReplyForm, Urls, chosen
-from limner.api.chat_messages import Conversation, read_messages
+from limner.api.chat_messages import read_messages
 from limner.api.drawing import Drawing, is_complete, merged, settle
 from limner.api.openai_fields import flatten
 from limner.api.shapes import tier_in_words_of
 from limner.api.validation import checked_fields
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import shown
+from limner.chat import Conversation
 from limner.core import Warning
 from limner.errors import InvalidRequest
 

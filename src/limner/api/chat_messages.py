@@ -6,13 +6,12 @@ Pure: it fetches nothing, and which pictures a turn is about is for `chat_prompt
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from limner.catalogue.values import shown
+from limner.chat import Conversation, Role, Shown, Turn, without_repeats
 from limner.errors import InvalidRequest, MissingParameter
 
-Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 ROLES: Mapping[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -32,46 +31,6 @@ _MARKDOWN_PICTURE = re.compile(
     r"!\[[^\]\n]{0,1000}\]\(\s*<?((?:data:image/|https?://|/v1/files/)[^)\s>]+)>?(?:\s+\"[^\"\n]{0,500}\")?\s*\)",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A picture in a conversation: its ``source`` as the client wrote it (a URL or a file's id), the number of the
-    message that shows it, who wrote that, and the place in the request that an error names."""
-
-    source: str
-    turn: int
-    role: Role
-    param: str
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One message: its words without the pictures, and the pictures."""
-
-    role: Role
-    text: str
-    pictures: tuple[Shown, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """All turns, oldest first."""
-
-    turns: tuple[Turn, ...]
-
-    @property
-    def asked(self) -> Turn:
-        """The last turn of the user: what is wanted now. Raises MissingParameter when the user has said nothing."""
-        for turn in reversed(self.turns):
-            if turn.role == "user":
-                return turn
-        raise MissingParameter("Missing required parameter: 'messages' (none has the role 'user')", param="messages")
-
-    @property
-    def pictures(self) -> tuple[Shown, ...]:
-        """Every picture, in the order shown."""
-        return tuple(picture for turn in self.turns for picture in turn.pictures)
 
 
 def read_messages(messages: object) -> Conversation:
@@ -177,11 +136,3 @@ def _images(images: object, where: str) -> Iterator[tuple[str, str]]:
         raise InvalidRequest(f"{where!r} must be a list of pictures, not {shown(images)}", param=where)
     for index, image in enumerate(images):
         yield url_of(image, f"{where}[{index}]"), f"{where}[{index}]"
-
-
-def without_repeats(pictures: tuple[Shown, ...]) -> tuple[Shown, ...]:
-    """The pictures, each source once, where it comes first."""
-    first: dict[str, Shown] = {}
-    for picture in pictures:
-        first.setdefault(picture.source, picture)
-    return tuple(first.values())

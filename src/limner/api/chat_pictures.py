@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from limner.api.chat_messages import Shown, url_of
+from limner.api.chat_messages import url_of
 from limner.catalogue.images import arrange, image_params, mask_param
 from limner.catalogue.spec import ModelSpec
+from limner.chat import Shown
 from limner.core import ParamValue
 
 REFERENCES, MASK = "image_prompt", "mask"

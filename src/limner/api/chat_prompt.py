@@ -5,7 +5,7 @@ Owns that choice, made by plain rules from the conversation alone. Pure; it look
 
 from dataclasses import dataclass
 
-from limner.api.chat_messages import Conversation, Shown
+from limner.chat import Conversation, Shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from limner.api.gateway import Gateway, gateway_of
 from limner.api.job_replies import job_body
 from limner.api.openai_fields import flatten
 from limner.catalogue.values import shown
-from limner.core import Operation, Preview, Progress, Queued, Request, Warning
+from limner.core import Operation, Preview, Progress, Queued, Request, Warning, Words
 from limner.errors import ClientLeft, InvalidRequest, LimnerError, MissingParameter, TooLarge
 from limner.jobs import LAST_EVENT, Job, JobEvent, Outcome
 from limner.store.rows import JobFilter, JobStatus
@@ -202,6 +202,8 @@ async def _event(http: HttpRequest, gateway: Gateway, job: Job, event: JobEvent)
             file = await gateway.media.encode(picture, job.request.output)
             indices = {"job_id": job.id, "image_index": image_index, "partial_image_index": preview_index}
             return _sse(b"preview", {**indices, "b64_json": pybase64.b64encode(file).decode()})
+        case Words(text):
+            return _sse(b"words", {"job_id": job.id, "text": text})
         case Outcome():
             return b"event: finished\ndata: " + await job_body(gateway, job, gateway.links(http)) + b"\n\n"
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from limner.api import openrouter_docs
 from limner.api.asking import read_object
 from limner.api.calls import Call, Wire, conduct
-from limner.api.chat_messages import Shown, url_of
+from limner.api.chat_messages import url_of
 from limner.api.chat_pictures import in_order
 from limner.api.chat_replies import DONE, Telling, chat_usage, told
 from limner.api.composing import Brief, model_for, to_request
@@ -27,6 +27,7 @@ from limner.api.validation import checked_fields
 from limner.catalogue.images import PLAIN
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import shown
+from limner.chat import Shown
 from limner.core import Preview, Progress, Request, Warning
 from limner.errors import InvalidRequest, LimnerError, MissingParameter, NotFound
 from limner.jobs import Job, Outcome, StoredPicture

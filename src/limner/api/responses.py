@@ -12,7 +12,6 @@ from starlette.responses import Response
 from limner.api import responses_docs
 from limner.api.asking import read_object
 from limner.api.calls import Call, Wire, conduct, job_accepted
-from limner.api.chat_messages import Conversation, Shown, Turn
 from limner.api.chat_pictures import in_order
 from limner.api.chat_prompt import Wanted, wanted
 from limner.api.chat_replies import Telling
@@ -25,6 +24,7 @@ from limner.api.responses_input import read_input
 from limner.api.responses_replies import NOTHING_ECHOED, Events, completed, job_id, unfinished
 from limner.catalogue.images import PLAIN
 from limner.catalogue.spec import ModelSpec
+from limner.chat import Conversation, Shown, Turn
 from limner.core import Preview, Progress, Request, Warning
 from limner.errors import LimnerError, MissingParameter, NotFound
 from limner.jobs import Job, Outcome

@@ -5,8 +5,9 @@ Owns the items' shapes and the ids that calls have here. Pure.
 
 import re
 
-from limner.api.chat_messages import Conversation, Shown, Turn, read_turn
+from limner.api.chat_messages import read_turn
 from limner.catalogue.values import shown
+from limner.chat import Conversation, Shown, Turn
 from limner.errors import InvalidRequest, MissingParameter
 
 CALL_ID = re.compile(r"ig_([0-9A-Za-z]{1,64}_\d{1,4})", re.ASCII)

@@ -7,10 +7,11 @@ import math
 from dataclasses import dataclass
 
 from limner.catalogue.aspect import Shape, infer
-from limner.catalogue.spec import ModelSpec, SizeRules
-from limner.core import Request, Size, Warning
+from limner.catalogue.spec import CUTTER, ENLARGER, SPEAKER, ModelSpec, SizeRules
+from limner.core import Operation, Request, Size, Warning
 from limner.errors import InvalidRequest
 
+KEEP_SIZE = frozenset({SPEAKER, CUTTER, ENLARGER})
 CHOSEN_MULTIPLE = 32  # sizes that we choose are multiples of it even where a model would take finer ones
 AREA_WEIGHT = 0.2  # of a size that we choose: proportions off by a tenth are as bad as two fifths of the area lost
 BENT = 0.2  # log of the factor by which proportions may be off before we say so; multiples alone cost less
@@ -27,11 +28,28 @@ class Label:
 
 
 def settle_size(request: Request, spec: ModelSpec, label: Label | None = None) -> tuple[Size, tuple[Warning, ...]]:
-    """The size to draw, which obeys every rule of ``spec.sizes``. Raises InvalidRequest for a size out of bounds."""
+    """The size to draw, which obeys every rule of ``spec.sizes``; what looks at a picture, cuts it out or enlarges it
+    keeps to that picture's. Raises InvalidRequest for a size out of bounds."""
+    if spec.loads is not None and spec.loads.backend in KEEP_SIZE and request.inputs:
+        return _kept(request, spec)
     size, warnings = _settled(request, spec) if label is None else _labelled(request, spec, label)
     if spec.sizes.caution is None or size == spec.sizes.default:
         return size, warnings
     return size, (*warnings, Warning("size", "unverified", spec.sizes.caution))
+
+
+def _kept(request: Request, spec: ModelSpec) -> tuple[Size, tuple[Warning, ...]]:
+    """The first picture's size, times ``scale`` where the model enlarges."""
+    first, scale = request.inputs[0].size, request.params.get("scale") or 1
+    assert isinstance(scale, str | int | float), "a scale is a number, or a number among choices"
+    size = Size(round(first.width_px * float(scale)), round(first.height_px * float(scale)))
+    if spec.operations == {Operation.UPSCALE}:
+        trouble = problem(size, spec.sizes)
+        if trouble:
+            raise InvalidRequest(f"Invalid value for 'scale': {scale} makes {first} {size}. {trouble}", param="scale")
+    if request.size in (None, size):
+        return size, ()
+    return size, (Warning("size", "ignored", f"size {request.size} was not used: the picture makes it {size}"),)
 
 
 def _labelled(request: Request, spec: ModelSpec, label: Label) -> tuple[Size, tuple[Warning, ...]]:

@@ -11,7 +11,11 @@ from typing import Literal
 
 from limner.core import Operation, ParamValue, Size
 
-LOCAL = "local"  # a route's backend: this machine draws
+LOCAL = "local"  # a route's backend: this machine draws, with a diffusers pipeline
+SPEAKER = "speaker"  # ... this machine answers in words, with a language model that may see
+CUTTER = "cutter"  # ... this machine tells a picture's subject from its background
+ENLARGER = "enlarger"  # ... this machine makes a picture larger
+ON_MACHINE = frozenset({LOCAL, SPEAKER, CUTTER, ENLARGER})
 BORROWED = "served"  # a route's backend: another model of this catalogue draws, where that one is served
 ParamType = Literal["integer", "number", "string", "boolean", "enum", "loras", "size", "images", "mask"]
 RequestField = Literal["prompt", "n", "seed", "size", "width", "height", "output_format", "mask"]
@@ -144,7 +148,7 @@ class ModelSpec:
     @property
     def loads(self) -> Route | None:
         """The route by which it is loaded on this machine; None for what only others can draw."""
-        return next((route for route in self.routes if route.backend == LOCAL), None)
+        return next((route for route in self.routes if route.backend in ON_MACHINE), None)
 
     @property
     def sorted_operations(self) -> tuple[Operation, ...]:

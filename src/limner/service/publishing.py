@@ -6,13 +6,13 @@ reading all of it again for a job that was drawn by another process.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from limner.blobs import Blobs
-from limner.core import EncodedPicture, Finished, ImageFormat, Output, Picture, Request, Size
+from limner.core import EncodedPicture, Finished, ImageFormat, Output, Picture, Request, Size, Tokens
 from limner.jobs import Job, Outcome, StoredPicture
 from limner.media.convert import from_image, to_image
 from limner.media.decode import DecodeLimits, decode
@@ -41,7 +41,14 @@ class Publisher:
         pictures = await asyncio.gather(
             *(self._put(job, record, finished, index, now_s) for index in range(len(finished.pictures)))
         )
-        return Outcome(tuple(pictures), finished.model_revision, finished.timings_s, finished.warnings)
+        return Outcome(
+            tuple(pictures),
+            finished.model_revision,
+            finished.timings_s,
+            finished.warnings,
+            finished.text,
+            finished.tokens,
+        )
 
     async def _put(
         self, job: Job, record: Mapping[str, Any], finished: Finished, index: int, now_s: float
@@ -81,6 +88,8 @@ class Publisher:
             row.result["model_revision"],
             row.result["timings_s"],
             warnings_of(row.result["warnings"]),
+            row.result.get("text"),
+            None if row.result.get("tokens") is None else Tokens(**row.result["tokens"]),
         )
 
     async def data_of(self, picture: StoredPicture) -> bytes:
@@ -118,7 +127,11 @@ def _restored(data: bytes, stored: StoredInput) -> Picture:
 
 def result_record(outcome: Outcome, loras: Mapping[str, str]) -> dict[str, Any]:
     """What a finished job's row keeps of its outcome, beside the rows of its pictures."""
+    words: dict[str, Any] = {} if outcome.text is None else {"text": outcome.text}
+    if outcome.tokens is not None:
+        words["tokens"] = asdict(outcome.tokens)
     return {
+        **words,
         "model_revision": outcome.model_revision,
         "timings_s": dict(outcome.timings_s),
         "warnings": warning_records(outcome.warnings),

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator
 
-from limner.api.chat_messages import Conversation
 from limner.api.drawing import merged
 from limner.api.gemini.contents import read_contents
 from limner.api.gemini.fields import Fields, Whole, placed, read_fields, read_object, without_effect
 from limner.catalogue.values import shown
+from limner.chat import Conversation
 from limner.core import ImageFormat, Warning
 from limner.errors import InvalidRequest
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from limner.api.chat_messages import Conversation, Role, Shown, Turn, without_repeats
 from limner.api.gemini.fields import placed, read_object, without_effect
 from limner.catalogue.values import shown
+from limner.chat import Conversation, Role, Shown, Turn, without_repeats
 from limner.core import Warning
 from limner.errors import InvalidRequest, MissingParameter
 from limner.media.decode import is_data_url

@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import Field, StrictBool
 
-from limner.api.chat_messages import Conversation, Turn
 from limner.api.drawing import merged
 from limner.api.gemini.asking import Asked, ImageOutput, own_params
 from limner.api.gemini.fields import Fields, Whole, placed, read_fields, read_object, without_effect
 from limner.catalogue.values import shown
+from limner.chat import Conversation, Turn
 from limner.core import Warning
 from limner.errors import InvalidRequest, MissingParameter
 
