@@ -20,9 +20,11 @@ DEV_STAMP := $(VENV)/.set-up-dev
 SET_UP := scripts/setup.py pyproject.toml requirements/run.txt
 NODE_CLIENTS := tests/e2e/node
 NODE_STAMP := $(NODE_CLIENTS)/node_modules/.package-lock.json
+CLIENTS := .venv-clients
+CLIENTS_STAMP := $(CLIENTS)/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev-setup serve test test-heavy test-s3 check format bench chaos train eval docs lock clean stale
+.PHONY: help setup dev-setup serve test test-heavy test-s3 test-clients check format bench chaos train eval docs lock clean stale
 
 help: ## say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do \
@@ -51,6 +53,12 @@ $(NODE_STAMP): $(NODE_CLIENTS)/package-lock.json
 		echo "set-up: installing the Node.js client" >&2; \
 		cd $(NODE_CLIENTS) && npm ci --loglevel=error --no-audit --no-fund && touch $(notdir $(@D))/$(@F); fi
 
+# Clients with many dependencies of their own live apart from what the server and its tests are made of.
+$(CLIENTS_STAMP): requirements/clients.txt | $(DEV_STAMP)
+	@echo "set-up: installing the Python clients" >&2; \
+	$(BIN)/python -m venv --clear $(CLIENTS) && \
+	$(CLIENTS)/bin/python -m pip install -qq --disable-pip-version-check --no-input --no-deps -r $< && touch $@
+
 serve: $(RUN_STAMP) ## serve the embedded model on 127.0.0.1:8000
 	@$(BIN)/python -m limner serve $(ARGS)
 
@@ -60,13 +68,16 @@ check: $(DEV_STAMP) ## linters and types
 	$(BIN)/python -m mypy
 
 test: check $(NODE_STAMP) ## every check: linters, types, tests
-	$(BIN)/python -m pytest -m "not heavy" $(ARGS)
+	$(BIN)/python -m pytest -m "not heavy and not clients" $(ARGS)
 
 test-heavy: $(DEV_STAMP) ## the tests that need minutes or much memory
 	$(BIN)/python -m pytest -m heavy $(ARGS)
 
 test-s3: $(DEV_STAMP) ## the tests of pictures in an object store, against a local one
 	$(BIN)/python -m pytest -m s3 tests/s3 $(ARGS)
+
+test-clients: $(DEV_STAMP) $(CLIENTS_STAMP) ## the tests with LiteLLM and LangChain as clients
+	$(BIN)/python -m pytest -m clients tests/e2e $(ARGS)
 
 format: $(DEV_STAMP) ## let ruff format and fix what it can
 	$(BIN)/python -m ruff check --fix .
@@ -91,4 +102,4 @@ lock: $(DEV_STAMP) ## resolve pyproject's ranges anew and write requirements/
 	$(BIN)/python scripts/lock.py
 
 clean: ## remove the environment and what the tools left
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -10,12 +10,12 @@ from types import ModuleType
 import orjson
 import uvloop
 
-from benchmarks import crowd, durability, mixed, overhead, queue, sameness, solo, start, throughput, wire
+from benchmarks import crowd, dialects, durability, mixed, overhead, queue, sameness, solo, start, throughput, wire
 from benchmarks.report import Report, as_json, machine
 
 BENCHMARKS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
-    for module in (solo, throughput, mixed, sameness, start, wire, crowd, overhead, queue, durability)
+    for module in (solo, throughput, mixed, sameness, start, wire, crowd, overhead, dialects, queue, durability)
 }
 
 

@@ -6,11 +6,13 @@
 
 import argparse
 import tempfile
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
 import pybase64
 import uvicorn
 from starlette.applications import Starlette
@@ -22,11 +24,16 @@ from starlette.types import ASGIApp
 from benchmarks.drawings import MODEL
 from benchmarks.pictures import as_png, photograph
 from limner.api.app import create_app
+from limner.api.doorkeeper import caller_of
+from limner.api.gateway import gateway_of
 from limner.catalogue import Catalogue
 from limner.config import Settings, load_settings
-from limner.core import EncodedPicture, Event, Finished, Picture, Request
+from limner.core import EncodedPicture, Event, Finished, Operation, Picture, Request
+from limner.jobs import Submission
 from limner.roster import Roster, ServedModel
 from limner.service import Service, open_tools
+
+SERVICE = "/service"  # a route that no dialect has: the service called directly
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,22 @@ def limner_app(picture: Picture | EncodedPicture, data: Path) -> ASGIApp:
             finally:
                 await service.aclose()
 
-    return create_app(load_settings(None, {"data": data, "log_level": "warning"}), open_service)
+    app = create_app(load_settings(None, {"data": data, "log_level": "warning"}), open_service)
+    app.add_api_route(SERVICE, service_call, methods=["POST"])
+    return app
+
+
+async def service_call(http: HttpRequest) -> Response:
+    """Draw without any dialect: how long the service takes from a Request to the picture's file."""
+    given = orjson.loads(await http.body())
+    request = Request(Operation.GENERATE, MODEL, given["prompt"], seed=given["seed"])
+    service = gateway_of(http).service
+    started_s = time.perf_counter()
+    with service.seat(caller_of(http)) as seat:
+        job = await seat.submit(request, Submission())
+    outcome = await job.result()
+    await service.data_of(outcome.pictures[0])
+    return Response(orjson.dumps({"seconds": time.perf_counter() - started_s}), media_type="application/json")
 
 
 def constant_app(picture: EncodedPicture) -> ASGIApp:

@@ -37,13 +37,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "jobs": {*GROUND, "catalogue", "store"},
     "accounts": {*GROUND, "catalogue", "secrets_file", "store"},
     "webhooks": {*GROUND, "media", "secrets_file", "store"},
-    "backends": {*GROUND, "catalogue", "engine", "suite"},
+    "backends": {*GROUND, "catalogue", "engine", "media", "suite"},
     "roster": {*GROUND, "catalogue", "backends"},
     "service": {
-        *GROUND, "accounts", "backends", "blobs", "catalogue", "jobs", "logs", "media", "metrics", "records", "roster",
-        "store", "tracing",
+        *GROUND, "accounts", "backends", "blobs", "catalogue", "chat", "jobs", "logs", "media", "metrics", "records",
+        "roster", "store", "tracing",
     },
-    "runtime": {*GROUND, "memory", "catalogue", "backends", "engine", "metrics", "suite", "roster", "service"},
+    "machine": {*GROUND, "backends", "catalogue", "chat", "engine"},
+    "runtime": {
+        *GROUND, "memory", "catalogue", "backends", "chat", "engine", "machine", "metrics", "roster", "service",
+        "suite",
+    },
     "doctor": {
         *GROUND, "accounts", "backends", "blobs", "catalogue", "engine", "roster", "runtime", "secrets_file", "service",
         "store", "suite", "tracing",
@@ -60,12 +64,15 @@ MAY_IMPORT: dict[str, set[str]] = {
 }  # fmt: skip
 # Doors: a part that only these modules may go through.
 DOORS = {
-    "engine": {"limner.backends.local", "limner.doctor.machine", "limner.doctor.models", "limner.runtime"},
+    "engine": {
+        "limner.backends.cutter", "limner.backends.enlarger", "limner.backends.grounder", "limner.backends.local",
+        "limner.backends.speaker", "limner.doctor.machine", "limner.doctor.models", "limner.machine", "limner.runtime",
+    },
     "runtime": {"limner.api.serve", "limner.cli.local", "limner.doctor.models"},
-}
+}  # fmt: skip
 TENSOR_LIBRARIES = {
     "torch", "torchvision", "diffusers", "transformers", "peft", "safetensors", "accelerate", "tokenizers",
-    "huggingface_hub",
+    "huggingface_hub", "onnxruntime", "rembg", "pymatting", "spandrel",
 }  # fmt: skip
 
 

@@ -111,7 +111,8 @@ def test_everything_imported_is_declared() -> None:
     """A package that only comes along with another one may go with it."""
     provided = {"python-multipart": "multipart", "pillow": "PIL", "pydantic-settings": "pydantic_settings"}
     declared = {provided.get(requirement.name, requirement.name.replace("-", "_")) for requirement in RUN}
-    declared |= {Requirement(text).name for text in PROJECT["optional-dependencies"]["gguf"]}
+    for extra in ("gguf", "cutout", "upscale"):
+        declared |= {Requirement(text).name for text in PROJECT["optional-dependencies"][extra]}
     declared |= {Requirement(text).name.partition("-")[0] for text in PROJECT["optional-dependencies"]["otel"]}
     # Each of these is part of what FastAPI, diffusers and transformers are.
     declared |= {"starlette", "huggingface_hub", "tokenizers", "pydantic_core", "limner"}

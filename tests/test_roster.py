@@ -4,7 +4,7 @@ import pytest
 
 from limner.catalogue import Catalogue
 from limner.core import Operation
-from limner.errors import ModelNotFound, NotReady
+from limner.errors import InvalidRequest, ModelNotFound, NotReady
 from limner.roster import Roster, ServedModel
 from tests.fakes import FakeBackend
 
@@ -43,7 +43,7 @@ def test_an_unknown_name_is_refused_naming_some_of_what_is_served() -> None:
     [
         ("Qwen/Qwen-Image", ["start `limner serve Qwen/Qwen-Image`", "--stand-in sketch"]),
         ("flux_pro", ["start `limner serve black-forest-labs/FLUX.1-dev`", "flux-pro-1.1 of bfl"]),
-        ("dall-e-3", ["--stand-in sketch", "no upstream is configured (it could be dall-e-3 of openai"]),
+        ("dall-e-3", ["--stand-in sketch", "this version cannot forward it to dall-e-3 of openai, dalle of routellm"]),
         ("midjourney", ["let a model that is served draw in its place"]),
     ],
 )
@@ -52,6 +52,15 @@ def test_a_model_that_is_only_known_is_refused_saying_what_to_configure(name: st
         roster_of("sketch").find(name)
     assert f"model '{name}' is known but not served here: " in caught.value.message
     assert all(word in caught.value.message for word in words)
+
+
+def test_virtual_names_are_listed_with_what_they_mean_for_plain_words() -> None:
+    listed = {
+        each.id: model.spec.id for each, model in roster_of("sketch", stand_ins=("flux_pro", "seedream")).virtual()
+    }
+    assert listed == {"limner/auto": "sketch", "route-llm": "seedream", "protolabs/qwen-image-chat": "sketch"}
+    assert list(roster_of("Qwen/Qwen-Image-Edit").virtual()) == []
+    assert list(Roster().virtual()) == []
 
 
 def test_without_a_catalogue_only_served_models_are_known() -> None:
@@ -115,3 +124,62 @@ def test_other_names_mean_the_same_whatever_the_operation() -> None:
 def test_a_served_models_alias_comes_before_a_stand_ins() -> None:
     roster = roster_of("Qwen/Qwen-Image-2512", stand_ins=("dalle",))
     assert roster.find("protolabs/qwen-image").stand_in is None
+
+
+D, R, V = Operation.DESCRIBE, Operation.REMOVE_BACKGROUND, Operation.VARY
+
+
+@pytest.mark.parametrize(
+    ("served", "name", "operation", "used"),
+    [
+        (["sketch", "cutout", "resample"], "", G, "sketch"),
+        (["sketch", "cutout", "resample"], "", V, "sketch"),
+        (["sketch", "cutout", "resample"], "", R, "cutout"),
+        (["sketch", "cutout", "resample"], "", U, "resample"),
+        (["sketch", "reader"], "", D, "reader"),
+        (["reader", "sketch"], "", E, "sketch"),
+        (["sketch", "cutout", "resample"], "limner/auto", R, "cutout"),
+        (["sketch", "cutout", "resample"], "limner/auto", U, "resample"),
+        (["sketch", "reader"], "route-llm", D, "reader"),
+        # a name that asks for an operation means a model that can do it, whatever the route would do
+        (["sketch", "cutout", "resample"], "limner/upscale", G, "resample"),
+        (["sketch", "cutout", "birefnet-general"], "protolabs/qwen-image-bgremove", E, "birefnet-general"),
+        (["sketch", "sdxl", "Qwen/Qwen-Image"], "protolabs/qwen-image-inpaint", E, "Qwen/Qwen-Image"),
+        (["Qwen/Qwen-Image-Edit-2511", "sdxl"], "limner/outpaint", G, "stabilityai/stable-diffusion-xl-base-1.0"),
+    ],
+)
+def test_what_is_asked_of_nobody_by_name_is_done_by_a_model_that_can(
+    served: list[str], name: str, operation: Operation, used: str
+) -> None:
+    roster = roster_of(*served)
+    assert roster.route(name, operation, has_images=operation is not G).spec.id == used
+
+
+def test_what_is_asked_of_nobody_and_nobody_can_is_refused() -> None:
+    with pytest.raises(ModelNotFound, match=r"^no model served here can describe; served: sketch$"):
+        roster_of("sketch").route("", D, has_images=True)
+    with pytest.raises(ModelNotFound, match="'limner/upscale': no model served here can upscale"):
+        roster_of("sketch").find("limner/upscale")
+
+
+def test_the_default_stays_the_default_where_no_operation_is_asked_for() -> None:
+    assert roster_of("reader", "sketch").find("").spec.id == "reader"
+
+
+def test_only_names_that_are_no_models_ask_for_an_operation() -> None:
+    roster = roster_of("sketch")
+    assert roster.operation_of("limner/Outpaint") is Operation.OUTPAINT
+    assert roster.operation_of("limner/auto") is roster.operation_of("sketch") is roster.operation_of("") is None
+
+
+def test_a_model_that_is_asked_for_what_it_cannot_do_names_others() -> None:
+    roster = roster_of("sketch", "sdxl", "reader")
+    reader = roster.find("reader")
+    roster.require_able(reader, D)
+    with pytest.raises(
+        InvalidRequest, match=r"reader cannot vary\. Allowed: describe; .* can: sketch, stab.*-1.0$"
+    ) as caught:
+        roster.require_able(reader, V)
+    assert caught.value.param == "operation"
+    with pytest.raises(InvalidRequest, match=r"no model served here can$"):
+        roster.require_able(reader, U)

@@ -27,8 +27,8 @@ def model_without_a_pipeline(path: Path) -> str:
     return str(path)
 
 
-def settings_for(tmp_path: Path, *models: str) -> Settings:
-    return load_settings(None, {"data": tmp_path / "data", "device": "cpu", "models": models})
+def settings_for(tmp_path: Path, *models: str, suite: str = "no") -> Settings:
+    return load_settings(None, {"data": tmp_path / "data", "device": "cpu", "models": models, "suite": suite})
 
 
 async def settled(service: Service) -> dict[str, str]:
@@ -62,14 +62,23 @@ def test_the_embedded_model_is_served_when_none_is_named(tmp_path: Path) -> None
     assert [spec.id for spec in runtime.find_models(settings_for(tmp_path))] == ["sketch"]
 
 
+def test_the_rest_of_the_suite_comes_with_it_unless_others_draw(tmp_path: Path) -> None:
+    def found(*models: str, suite: str) -> list[str]:
+        return [spec.id for spec in runtime.find_models(settings_for(tmp_path, *models, suite=suite))]
+
+    assert found(suite="auto") == ["sketch", "reader", "cutout", "resample"]
+    assert found("Qwen/Qwen-Image", suite="auto") == ["Qwen/Qwen-Image"]
+    assert found("Qwen/Qwen-Image", "reader", suite="yes") == ["Qwen/Qwen-Image", "reader", "cutout", "resample"]
+
+
 def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="would be served as 'sketch', like another one"):
         runtime.find_models(settings_for(tmp_path, "sketch", "sketch"))
 
 
-def roster_for(tmp_path: Path, *models: str, stand_in: str = "") -> Roster:
-    settings = settings_for(tmp_path, *models).model_copy(update={"stand_in": stand_in})
-    return runtime.roster_of(settings, runtime.find_models(settings), FakeBackend())
+def roster_for(tmp_path: Path, *models: str, stand_in: str = "", suite: str = "no") -> Roster:
+    settings = settings_for(tmp_path, *models, suite=suite).model_copy(update={"stand_in": stand_in})
+    return runtime.roster_of(settings, runtime.find_models(settings), lambda spec: FakeBackend())
 
 
 def test_without_a_stand_in_only_what_is_loaded_is_served(tmp_path: Path) -> None:
@@ -77,10 +86,13 @@ def test_without_a_stand_in_only_what_is_loaded_is_served(tmp_path: Path) -> Non
 
 
 def test_a_stand_in_answers_for_every_model_of_the_catalogue(tmp_path: Path) -> None:
-    roster = roster_for(tmp_path, stand_in="sketch")
+    roster = roster_for(tmp_path, stand_in="sketch", suite="auto")
     assert {model.spec.id for model in roster} == {spec.id for spec in Catalogue.builtin().models()}
     assert roster.default.spec.id == "sketch"
-    assert [model.spec.id for model in roster.own] == ["sketch"]
+    assert [model.spec.id for model in roster.own] == ["sketch", "reader", "cutout", "resample"]
+    stood_for = {"birefnet-general": "cutout", "Qwen/Qwen3-VL-4B-Instruct": "reader"}
+    for name, double in stood_for.items():
+        assert roster.find(name).stand_in is roster.find(double)
     assert roster.find("google/gemini-3-pro-T2I").stand_in is roster.default
 
 

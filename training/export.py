@@ -1,4 +1,4 @@
-"""Writes the networks as a standard `Flux2KleinPipeline` directory of 16-bit weights."""
+"""Writes the networks as standard directories of 16-bit weights: a `Flux2KleinPipeline`, and single models."""
 
 import shutil
 from pathlib import Path
@@ -12,6 +12,8 @@ SHIFT = 3.0
 """Timestep shift of the scheduler; fixed, so that step counts mean the same at every size."""
 
 SIZE_LIMIT_BYTES = 20_000_000
+WORDS_LIMIT_BYTES = 10_000_000
+"""Largest size of the reader and of the grounder."""
 
 
 def export(
@@ -36,10 +38,30 @@ def export(
         transformer=denoiser.to(torch.bfloat16),
     )
     pipeline.save_pretrained(beside)
+    return replace_folder(out, beside, SIZE_LIMIT_BYTES)
+
+
+def export_model(out: Path, *, model: Any, tokenizer: Any, processor: Any) -> int:
+    """Save a model in bf16 with its tokenizer and image processor to `out` and return the size in bytes.
+
+    Raises ValueError when the result is larger than `WORDS_LIMIT_BYTES`.
+    """
+    beside = out.with_name(f".{out.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)
+    for part in (model.to(torch.bfloat16), tokenizer, processor):
+        part.save_pretrained(beside)
+    return replace_folder(out, beside, WORDS_LIMIT_BYTES)
+
+
+def replace_folder(out: Path, beside: Path, limit_bytes: int) -> int:
+    """Move every file of `beside` to its place in `out`, one rename each; return their size in bytes.
+
+    Raises ValueError, and moves nothing, when they are larger than `limit_bytes`.
+    """
     files = [path for path in beside.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
-    if size > SIZE_LIMIT_BYTES:
-        raise ValueError(f"{beside}: {size} bytes, {SIZE_LIMIT_BYTES} allowed")
+    if size > limit_bytes:
+        raise ValueError(f"{beside}: {size} bytes, {limit_bytes} allowed")
     for path in files:
         target = out / path.relative_to(beside)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,9 @@ class Recipe:
     cache: list[tuple[int, int, str, int, int]]
     denoiser: dict[str, Any]
     decoder: dict[str, Any]
+    drawn: dict[str, Any]
+    reader: dict[str, Any]
+    grounder: dict[str, Any]
 
 
 def read_recipe(path: Path = RECIPE) -> Recipe:
@@ -35,4 +38,7 @@ def read_recipe(path: Path = RECIPE) -> Recipe:
         cache=[tuple(row) for row in table["cache"]["shards"]],
         denoiser=table["denoiser"],
         decoder=table["decoder"],
+        drawn=table["drawn"],
+        reader=table["reader"],
+        grounder=table["grounder"],
     )

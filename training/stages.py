@@ -15,7 +15,7 @@ from training.team import Team
 
 log = logging.getLogger("training")
 MODEL = Path(__file__).parents[1] / "src" / "limner" / "suite" / "sketch"
-TRAINING = ("tokenizer", "autoencoder", "cache", "denoiser", "decoder", "export")
+TRAINING = ("tokenizer", "autoencoder", "cache", "denoiser", "decoder", "export", "drawn", "reader", "grounder")
 STAGES = (*TRAINING, "eval", "sheet", "all")
 
 
@@ -40,13 +40,13 @@ def parse() -> tuple[str, int, Run]:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--out", type=Path, default=Path("build/training"), help="folder of checkpoints and caches")
-    parser.add_argument("--model", type=Path, default=MODEL, help="folder of the exported model")
+    parser.add_argument("--model", type=Path, default=MODEL, help="folder of sketch; the others lie beside it")
     parser.add_argument("--minutes", type=float, help="time budget of the stage, over all resumptions")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
-    parser.add_argument("--only", default="", help="cache: only these sizes, as 8x8,4x4")
-    parser.add_argument("--part", default="1/1", help="cache: this process's share, as 1/2")
+    parser.add_argument("--only", default="", help="cache: only these sizes, as 8x8,4x4; eval: only these tables")
+    parser.add_argument("--part", default="1/1", help="cache, drawn: this process's share, as 1/2")
     parser.add_argument("--share", type=float, default=1.0, help="eval: scales the number of prompts")
     parser.add_argument("--workers", type=int, default=1, help="denoiser: processes that train together")
     a = parser.parse_args()
@@ -140,6 +140,56 @@ def export_model(run: Run) -> None:
     log.info("exported %s: %.2f MB", run.model, size / 1e6)
 
 
+def draw_pictures(run: Run) -> None:
+    """Let sketch draw the missing shards of this process's part, for the reader and the grounder to learn from."""
+    from training import drawn
+
+    folder, count = run.out / "drawn", run.recipe.drawn["count"]
+    for seed in range(run.recipe.drawn["shards"])[run.part[0] - 1 :: run.part[1]]:
+        if not (folder / f"drawn-{seed:04d}.pkl").exists():
+            drawn.make_shard(folder, run.model, count, seed, run.device)
+
+
+def train_reader(run: Run) -> None:
+    """Train the reader and export it beside sketch; no minutes and --resume only export."""
+    from training import reader
+    from training.export import export_model
+
+    out, settings = run.out / "reader", with_minutes(run.recipe.reader, run)
+    reader.train(out, drawn=run.out / "drawn", device=run.device, resume=run.resume, **settings)
+    parts = {"model": reader.load_average(out), "tokenizer": reader.make_tokenizer()}
+    size = export_model(run.model.with_name("reader"), processor=reader.make_processor(), **parts)
+    log.info("exported the reader: %.2f MB", size / 1e6)
+
+
+def train_grounder(run: Run) -> None:
+    """Train the grounder and export it beside sketch; no minutes and --resume only export."""
+    from training import grounder
+    from training.export import export_model
+
+    out, settings = run.out / "grounder", with_minutes(run.recipe.grounder, run)
+    grounder.train(out, drawn=run.out / "drawn", device=run.device, resume=run.resume, **settings)
+    model, tokenizer = grounder.load_average(out)
+    processor = grounder.make_processor()
+    size = export_model(run.model.with_name("grounder"), model=model, tokenizer=tokenizer, processor=processor)
+    log.info("exported the grounder: %.2f MB", size / 1e6)
+
+
+def evaluate_all(run: Run) -> None:
+    """Print the tables of `--only`, or all: "sketch", "reader", "grounder" and "trip"."""
+    from training import evaluate_words
+    from training.evaluate import evaluate
+
+    tables = {
+        "sketch": lambda: evaluate(run.model, share=run.share, device=run.device),
+        "reader": lambda: evaluate_words.reader_table(run.model.with_name("reader"), share=run.share),
+        "grounder": lambda: evaluate_words.grounder_table(run.model, share=run.share),
+        "trip": lambda: evaluate_words.trip_table(run.model, share=run.share),
+    }
+    for name in run.only or tables:
+        print(tables[name](), end="\n\n")
+
+
 def run_stage(stage: str, run: Run) -> None:
     """Run one stage; "all" runs every training stage in order."""
     match stage:
@@ -155,10 +205,14 @@ def run_stage(stage: str, run: Run) -> None:
             train_decoder(run)
         case "export":
             export_model(run)
+        case "drawn":
+            draw_pictures(run)
+        case "reader":
+            train_reader(run)
+        case "grounder":
+            train_grounder(run)
         case "eval":
-            from training.evaluate import evaluate
-
-            print(evaluate(run.model, share=run.share, device=run.device))
+            evaluate_all(run)
         case "sheet":
             from training.sheet import hero, sheet
 

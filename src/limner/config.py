@@ -47,7 +47,7 @@ def _split(value: object) -> object:
 Texts: TypeAlias = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?", re.ASCII)
 PEPPER = re.compile(r"([0-9a-fA-F]{2}){32,}")
-SECRETS = frozenset({"secret"})  # whose values no message repeats
+SECRETS = frozenset({"secret", "vision_key", "language_key"})  # whose values no message repeats
 
 
 class Settings(BaseSettings):
@@ -98,6 +98,27 @@ class Settings(BaseSettings):
     chat_reply_urls: Literal["auto", "data", "link"] = Field(
         "auto", description="Whether chat replies carry the pictures themselves or links; auto: as the sender expects."
     )
+    chat_progress: Literal["comments", "words"] = Field(
+        "comments", description="Whether streamed chat tells of progress in comments or in words beside the answer."
+    )
+    suite: Literal["auto", "yes", "no"] = Field(
+        "auto", description="Whether the embedded reader, cut-out and enlarger are served too; auto: with sketch."
+    )
+    grounder: str = Field(
+        "embedded:grounder",
+        min_length=1,
+        description="Model that finds what words name in a picture (CLIPSeg, Grounding DINO, SAM 3).",
+    )
+    vision_url: str = Field("", description="OpenAI-compatible API that answers questions about pictures; empty: none.")
+    vision_model: str = Field("", description="Its model, which is served here under that name.")
+    vision_key: str = Field("", repr=False, description="Its API key.")
+    language_model: str = Field(
+        "", description="Model that converses and calls the others: one served here, or language_url's; empty: none."
+    )
+    language_url: str = Field("", description="OpenAI-compatible API of the language model; empty: it is served here.")
+    language_key: str = Field("", repr=False, description="Its API key.")
+    agent_rounds: int = Field(4, ge=1, le=20, description="How often the language model may call others in one answer.")
+    agent_timeout_s: float = Field(120.0, gt=0, le=3600, description="Deadline of one answer of the language model.")
 
     open: Literal["auto", "yes", "no"] = Field(
         "auto", description="Whether no API key is needed; auto: only on loopback while no key exists."
@@ -149,10 +170,10 @@ class Settings(BaseSettings):
             raise ValueError("name a directory")
         return value
 
-    @field_validator("public_url")
+    @field_validator("public_url", "vision_url", "language_url")
     @classmethod
     def _is_a_base_url(cls, value: str | None) -> str | None:
-        if value is not None and not _is_base_url(value):
+        if value and not _is_base_url(value):
             raise ValueError("not an http(s) URL; write it like https://images.example.org")
         return value
 
@@ -183,6 +204,10 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"default_timeout_s ({self.default_timeout_s:g}) is larger than max_timeout_s ({self.max_timeout_s:g})"
             )
+        if bool(self.vision_url) != bool(self.vision_model):
+            raise ValueError("vision_url and vision_model go together: the API and the name of its model")
+        if self.language_url and not self.language_model:
+            raise ValueError("language_url needs language_model, the name of its model")
         return self
 
 

@@ -17,7 +17,9 @@ LimnerError
 ├── TooLarge                  413 too_large
 ├── UnsupportedMedia          415 unsupported_media_type
 ├── Overloaded                429 queue_full
+│   └── RateLimited           429 rate_limited
 ├── ClientLeft                499 client_left
+│   └── Cancelled             499 cancelled
 ├── InternalError             500 internal_error
 ├── UpstreamFailed            502 upstream_failed
 ├── NotReady                  503 not_ready
@@ -159,11 +161,28 @@ class Overloaded(LimnerError):
     type = "rate_limit_error"
 
 
+class RateLimited(Overloaded):
+    """The API key has reached its jobs a minute, or its jobs at once; others may still be served."""
+
+    code = "rate_limited"
+
+
 class ClientLeft(LimnerError):
-    """The client closed its connection; only logged."""
+    """Nobody waits for the result any more: the client closed its connection. Only logged."""
 
     status = 499
     code = "client_left"
+
+
+class Cancelled(ClientLeft):
+    """Somebody said that the job is not wanted any more, which whoever else waits for it hears.
+
+    499 as well: clients repeat 408, 409, 429 and 5xx on their own, and this job must not be drawn after all; Google's
+    and the Relay's name for 499 is CANCELLED.
+    """
+
+    code = "cancelled"
+    type = "invalid_request_error"
 
 
 class InternalError(LimnerError):

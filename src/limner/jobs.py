@@ -107,6 +107,7 @@ class Job:
         self.error: LimnerError | None = None
         self.outcome: Outcome | None = None
         self.abandoned: LimnerError | None = None
+        self.cancellation: ClientLeft | None = None
         self.cancel_requested = asyncio.Event()
         self.followers = 0
         self.waiters = 0
@@ -141,8 +142,9 @@ class Job:
         """What was recorded last."""
         return self._history[-1] if self._history else None
 
-    def cancel(self) -> None:
-        """Ask for the work to stop; followers then see ClientLeft. Does nothing once the job is done."""
+    def cancel(self, reason: ClientLeft) -> None:
+        """Ask for the work to stop; followers then see the first ``reason``. Does nothing once the job is done."""
+        self.cancellation = self.cancellation or reason
         self.cancel_requested.set()
 
     async def events(self, after: str | None = None) -> AsyncIterator[JobEvent]:

@@ -79,6 +79,12 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)  # ASCII: whatever bytes a name was made of, the line can be read
 
 
+def json_line(level: str, logger: str, message: str, fields: Mapping[str, object]) -> str:
+    """A line such as `JsonLines` makes, for what is to be told whatever the log's level."""
+    told = {"name": logger, "levelname": level.upper(), "msg": message, "fields": fields}
+    return JsonLines().format(logging.makeLogRecord(told))
+
+
 def request_fields(request: Request, *, prompts: bool) -> dict[str, object]:
     """What a line about a job says of its request: no pictures, and texts only with ``prompts``."""
     fields: dict[str, object] = {

@@ -5,15 +5,14 @@ only the keys of their blobs and what is needed to check and restore them.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
-import orjson
-
 from limner import __version__
 from limner.core import Lora, Operation, Output, ParamValue, Picture, PixelMode, Request, Said, Size, Warning
-from limner.errors import InternalError, LimnerError
+from limner.errors import Cancelled, ClientLeft, InternalError, LimnerError
 from limner.store.rows import ImageRow, JobRow
 
 Json = Mapping[str, Any]
@@ -105,7 +104,8 @@ def fingerprint(request: Request, form: str = "") -> str:
     mask = None if request.mask is None else pixels_sha256(request.mask)
     how = {"timeout_s": None, "previews": None, "form": form}
     asked = request_record(request, (), None) | {"inputs": pictures, "mask": mask} | how
-    return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    text = json.dumps(asked, sort_keys=True)  # not orjson: nothing is checked yet, numbers may have any length
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def warning_records(warnings: Sequence[Warning]) -> tuple[dict[str, Any], ...]:
@@ -134,6 +134,12 @@ def error_of(record: Json) -> LimnerError:
     """The error of that code; one that this version does not know is an InternalError."""
     kind = _KINDS.get(record["code"], InternalError)
     return kind(record["message"], param=record.get("param"), retry_after_s=record.get("retry_after_s"))
+
+
+def cancellation_of(record: Json) -> ClientLeft:
+    """Why a job was cancelled; for a reason that this version does not know, that it was."""
+    error = error_of(record)
+    return error if isinstance(error, ClientLeft) else Cancelled(error.message)
 
 
 def _kinds(kind: type[LimnerError]) -> dict[str, type[LimnerError]]:

@@ -7,14 +7,16 @@ with what to configure.
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Literal
 
 from limner.backends import Backend
 from limner.catalogue import Catalogue
+from limner.catalogue.load import Virtual
 from limner.catalogue.spec import BORROWED, LOCAL, ModelSpec
 from limner.catalogue.values import shown
 from limner.core import Operation
-from limner.errors import LimnerError, ModelNotFound, NotReady
+from limner.errors import InvalidRequest, LimnerError, ModelNotFound, NotReady
 
 ModelState = Literal["loading", "ready", "failed"]
 LISTED = 12  # names in a message; more would hide what it says
@@ -99,6 +101,22 @@ class Roster:
         """Whether a served model has this id or alias."""
         return name.casefold() in self._by_name
 
+    def is_virtual(self, name: str) -> bool:
+        """Whether ``name`` means whichever model fits, and is no model's own."""
+        known = self._catalogue is not None and self._catalogue.preferences(name) is not None
+        return known and not self.serves(name)
+
+    def operation_of(self, name: str) -> Operation | None:
+        """What a virtual name itself asks for; None where that is left to the request, or it is no virtual one."""
+        return self._catalogue.operation_of(name) if self._catalogue is not None and self.is_virtual(name) else None
+
+    def virtual(self) -> Iterator[tuple[Virtual, ServedModel]]:
+        """The names that mean whichever model fits, each with the one that it means for plain words now."""
+        for each in () if self._catalogue is None else self._catalogue.virtual():
+            if each.operation is None and not self.serves(each.id):
+                with suppress(ModelNotFound):
+                    yield each, self.find(each.id)
+
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())
 
@@ -120,19 +138,36 @@ class Roster:
 
         Raises ModelNotFound, which for a model of the catalogue says what would have to be configured.
         """
-        return self.route(name, Operation.GENERATE, has_images=False)
+        return self.route(name, Operation.GENERATE, has_images=False) if name else self.default
 
     def route(self, name: str, operation: Operation, *, has_images: bool) -> ServedModel:
-        """As `find`; a virtual id becomes the first model of its list that is served and can do ``operation``."""
+        """As `find`; a virtual id becomes the first model of its list that is served and can do ``operation``, or what
+        the id itself asks for, and "" the default model if that can, otherwise another."""
         if not name:
-            return self.default
+            return self._unnamed(operation, has_images=has_images)
         model = self._by_name.get(name.casefold())
         if model is not None:
             return model
         preferred = None if self._catalogue is None else self._catalogue.preferences(name)
         if preferred is None:
             raise self._not_found(name)
-        return self._fitting(name, preferred, operation, has_images=has_images)
+        return self._fitting(name, preferred, self.operation_of(name) or operation, has_images=has_images)
+
+    def require_able(self, model: ServedModel, operation: Operation) -> None:
+        """Raise InvalidRequest, naming models that can, unless ``model`` can do ``operation``."""
+        if operation in model.spec.operations:
+            return
+        own = ", ".join(other.value for other in model.spec.sorted_operations)
+        able = _names(other for other in self if operation in other.spec.operations)
+        others = f"; models served here that can: {able}" if able else "; no model served here can"
+        message = f"{model.spec.id} cannot {operation.value}. Allowed: {own}{others}"
+        raise InvalidRequest(message, param="operation")
+
+    def _unnamed(self, operation: Operation, *, has_images: bool) -> ServedModel:
+        default = self.default
+        if operation in default.spec.operations and (default.spec.max_images or not has_images):
+            return default
+        return self._fitting("", (), operation, has_images=has_images)
 
     def _fitting(self, name: str, preferred: Iterable[str], operation: Operation, *, has_images: bool) -> ServedModel:
         """The best model for the operation: of those preferred, which had better draw themselves, then any other."""
@@ -142,7 +177,8 @@ class Roster:
         able = [model for model in candidates if operation in model.spec.operations]
         fits = [model for model in able if model.spec.max_images or not has_images]
         if not fits:
-            message = f"{name!r}: no model served here can {operation.value}; served: {_names(self)}"
+            named = f"{name!r}: " if name else ""
+            message = f"{named}no model served here can {operation.value}; served: {_names(self)}"
             raise ModelNotFound(message, param="model")
         return next((model for model in fits if model.state == "ready"), fits[0])
 
@@ -177,4 +213,4 @@ def _advice(spec: ModelSpec) -> str:
     ways = [f"start `limner serve {source}`" for source in loadable]
     ways.append("let a model that is served draw in its place (`limner serve --stand-in sketch`)")
     upstreams = ", ".join(f"{route.source} of {route.backend}" for route in routes)
-    return " or ".join(ways) + (f"; no upstream is configured (it could be {upstreams})" if upstreams else "")
+    return " or ".join(ways) + (f"; this version cannot forward it to {upstreams}" if upstreams else "")

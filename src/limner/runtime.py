@@ -5,31 +5,39 @@ Owns wiring and start-up; torch is imported by the engine, in a thread, when the
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from limner.backends import Backend
-from limner.backends.local import LocalBackend
 from limner.backends.standin import StandIn
+from limner.backends.upstream_words import UpstreamWords
 from limner.catalogue import BORROWED, Catalogue, ModelSpec, SourceMatch
+from limner.catalogue.spec import CUTTER, ENLARGER, LOCAL, SPEAKER, Route
+from limner.chat.language_http import HttpLanguageModel
 from limner.config import Settings
-from limner.engine import EngineSettings, ModelSource
+from limner.engine import ModelSource
 from limner.engine.probe import probe
 from limner.errors import InvalidRequest, LimnerError
+from limner.machine import Machine, language_model
 from limner.memory import release_free_memory
 from limner.roster import Roster, ServedModel
 from limner.service import Service, open_tools
 
 logger = logging.getLogger(__name__)
 EMBEDDED = "sketch"
+SUITE = ("reader", "cutout", "resample")  # what comes with it: it reads pictures, cuts them out and enlarges them
+UPSTREAM = "upstream"  # a route's backend: somebody else's API answers
 
 
 def sources(settings: Settings) -> tuple[str, ...]:
-    """What is loaded: the models named, the embedded one when none is, and the stand-in where it is not among them."""
+    """What is loaded: the models named, the embedded one when none is, and the stand-in where it is not among them;
+    and what else is embedded, unless other models draw."""
     named = settings.models or (EMBEDDED,)
-    if not settings.stand_in or settings.stand_in in named:
-        return named
-    return (*named, settings.stand_in) if settings.models else (settings.stand_in,)
+    if settings.stand_in and settings.stand_in not in named:
+        named = (*named, settings.stand_in) if settings.models else (settings.stand_in,)
+    wanted = settings.suite == "yes" or (settings.suite == "auto" and EMBEDDED in named)
+    return (*named, *(each for each in SUITE if each not in named)) if wanted else named
 
 
 def find_models(settings: Settings) -> tuple[ModelSpec, ...]:
@@ -50,7 +58,7 @@ def find_models(settings: Settings) -> tuple[ModelSpec, ...]:
 
 
 def _match(catalogue: Catalogue, source: str) -> SourceMatch:
-    """A name the catalogue knows needs no look at the weights; anything else is probed for its pipeline class."""
+    """A name the catalogue knows needs no look at the weights; anything else is probed for its class."""
     named = catalogue.spec_for_source(source)
     if named.spec.loads is None:
         raise InvalidRequest(
@@ -58,6 +66,8 @@ def _match(catalogue: Catalogue, source: str) -> SourceMatch:
             "limner serve --stand-in sketch",
             param="models",
         )
+    if named.spec.loads.backend in (CUTTER, ENLARGER):  # no checkpoints with a class of their own to look at
+        return named
     if not named.warnings and named.spec.id.casefold() == source.casefold():
         return named
     return catalogue.spec_for_source(source, probe(ModelSource(source, named.spec.routes[0].source)).pipeline)
@@ -72,33 +82,70 @@ async def open_service(settings: Settings, specs: Sequence[ModelSpec] | None = N
     if specs is None:
         specs = await asyncio.to_thread(find_models, settings)
     by_id = {spec.id: spec for spec in specs}
-    backend = LocalBackend(_engine_settings(settings), by_id.__getitem__)
-    roster = roster_of(settings, specs, backend)
+    machine = Machine(settings, by_id.__getitem__)
+    roster = roster_of(settings, specs, machine.backend_of)
+    speakers = frozenset(spec.id for spec in specs if spec.loads is not None and spec.loads.backend == SPEAKER)
+    language = language_model(settings, machine.speaker, speakers)
     async with open_tools(settings, release_free_memory) as tools:
-        tools.metrics.watch_engine(backend.stats)
+        tools.metrics.watch_engine(machine.local.stats)
         service = Service(roster, settings, tools)
+        service.language = language
         await service.start()
-        loading = asyncio.create_task(_load_all(roster, backend) if settings.draws else _leave_to_others(roster))
+        loading = asyncio.create_task(_load_all(roster, machine) if settings.draws else _leave_to_others(roster))
         try:
             yield service
         finally:
             loading.cancel()
             await asyncio.wait({loading})
             await service.aclose(settings.drain_s)
+            await machine.aclose()
+            if isinstance(language, HttpLanguageModel):
+                await language.aclose()
 
 
-def roster_of(settings: Settings, specs: Sequence[ModelSpec], backend: Backend) -> Roster:
-    """The loaded models, then whatever one of them stands in for."""
+def roster_of(settings: Settings, specs: Sequence[ModelSpec], backend_of: Callable[[ModelSpec], Backend]) -> Roster:
+    """The loaded models, somebody else's vision model, then whatever one of them stands in for."""
     catalogue = Catalogue.builtin()
     roster = Roster(catalogue)
     for spec in specs:
-        roster.add(ServedModel(spec, backend))
+        roster.add(ServedModel(spec, backend_of(spec)))
     loaded = dict(zip(sources(settings), roster, strict=False))
+    if settings.vision_url:
+        roster.add(_upstream(settings, catalogue))
     for spec in catalogue.models():
-        target = _borrowed(spec, roster) or loaded.get(settings.stand_in)
+        target = _borrowed(spec, roster) or _double(spec, roster, loaded.get(settings.stand_in))
         if target is not None and not roster.serves(spec.id):
             roster.add(ServedModel(spec, StandIn(spec, target.spec, target.backend), stand_in=target))
     return roster
+
+
+def _upstream(settings: Settings, catalogue: Catalogue) -> ServedModel:
+    """Somebody else's vision model; of its limits nothing is known that it would not say itself."""
+    like = catalogue.get(SUITE[0])
+    route = Route(UPSTREAM, settings.vision_url)
+    spec = replace(
+        like,
+        id=settings.vision_model,
+        family=UPSTREAM,
+        title=settings.vision_model,
+        aliases=(),
+        routes=(route,),
+        max_images=16,
+        licence=None,
+        notes=(),
+        created=0,
+    )
+    served = ServedModel(spec, UpstreamWords(settings.vision_url, settings.vision_model, settings.vision_key))
+    served.loaded()
+    return served
+
+
+def _double(spec: ModelSpec, roster: Roster, stand_in: ServedModel | None) -> ServedModel | None:
+    """Who stands in for ``spec`` where anybody does: for what draws the one that was named, otherwise its like."""
+    if stand_in is None or spec.loads is None or spec.loads.backend == LOCAL:
+        return stand_in
+    alike = (one for one in roster.own if one.spec.loads is not None and one.spec.loads.backend == spec.loads.backend)
+    return next(alike, None)
 
 
 def _borrowed(spec: ModelSpec, roster: Roster) -> ServedModel | None:
@@ -115,10 +162,12 @@ async def _leave_to_others(roster: Roster) -> None:
     roster.settle()
 
 
-async def _load_all(roster: Roster, backend: LocalBackend) -> None:
+async def _load_all(roster: Roster, machine: Machine) -> None:
     for model in roster.own:
+        if model.spec.loads is None:  # somebody else's
+            continue
         try:
-            await backend.load(model.spec)
+            await machine.load(model.spec)
             model.loaded()
         except LimnerError as error:
             logger.error("%s could not be loaded: %s", model.spec.id, error)
@@ -127,9 +176,3 @@ async def _load_all(roster: Roster, backend: LocalBackend) -> None:
             logger.exception("%s could not be loaded", model.spec.id)
             model.failed(InvalidRequest(f"unexpected {type(error).__name__}; the server's log has the reason"))
     roster.settle()
-
-
-def _engine_settings(settings: Settings) -> EngineSettings:
-    return EngineSettings(
-        device=settings.device, dtype=settings.dtype, lanes=settings.lanes, max_batch=settings.max_batch
-    )

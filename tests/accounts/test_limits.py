@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from limner.accounts import Caller, Keyring, NewKey
-from limner.errors import InsufficientCredits, LimnerError, Overloaded
+from limner.errors import InsufficientCredits, LimnerError, RateLimited
 from limner.store import Accepted, Completion, NewJob, Store, open_store
 from tests.accounts.conftest import PEPPER, Clock
 
@@ -63,7 +63,7 @@ async def test_the_rate_holds_when_all_come_at_once_and_frees_after_a_minute(
     caller = await caller_with(keyring, jobs_per_minute=5)
     refused = await ask_often(store, caller, clock.now_s, 20)
     assert len(refused) == 15
-    assert {type(error) for error in refused} == {Overloaded}
+    assert {type(error) for error in refused} == {RateLimited}
     assert {error.retry_after_s for error in refused} == {60.0}
     assert len(await ask_often(store, caller, clock.now_s + 59, 3)) == 3
     assert await ask_often(store, caller, clock.now_s + 60, 5) == []

@@ -69,7 +69,7 @@ async def test_routellms_reply(client: httpx2.AsyncClient) -> None:
     assert 1_700_000_000 < body["created"] < 10_000_000_000
     assert body["choices"][0]["finish_reason"] == "stop"
     assert body["limner"]["effective"]["seeds"] == [5, 6]
-    assert body["limner"]["reason"] == "no picture in the conversation"
+    assert body["limner"]["reason"] == "the words describe a picture"
     assert reply.headers["x-limner-job"] == body["limner"]["job_id"]
     for image in message["images"]:
         served = await client.get(image["image_url"]["url"])
@@ -241,9 +241,9 @@ async def test_an_earlier_picture_is_edited_when_the_turn_has_none(
 ) -> None:
     history = [*HELLO["messages"], {"role": "assistant", "content": f"![image]({GREEN})"}]
     reply = await client.post(URL, json={"messages": [*history, {"role": "user", "content": "now make it blue"}]})
-    assert reply.json()["limner"]["reason"] == "the picture shown last, by the assistant"
+    assert reply.json()["limner"]["reason"] == "the words change the picture: the picture shown last, by the assistant"
     assert backend.requests[-1].operation is Operation.EDIT
-    assert backend.requests[-1].prompt == "now make it blue"
+    assert backend.requests[-1].prompt == "make it blue"
     assert first_colors(backend) == [b"\x00\xff\x00"]
 
 
@@ -282,12 +282,12 @@ async def test_own_pictures_by_link_path_and_id(client: httpx2.AsyncClient, back
     [
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, "messages"),
-        ({"messages": [{"role": "user", "content": " "}]}, "prompt"),
+        ({"model": "sketch", "messages": [{"role": "user", "content": " "}]}, "prompt"),
         ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages[0].content[0].type"),
         ({"messages": [shows("ftp://x/y.png")]}, "messages[0].content[1]"),
         ({"messages": [shows("data:image/png;base64,AAAA")]}, "messages[0].content[1]"),
         ({"messages": [shows("http://127.0.0.1:9/x.png")]}, "messages[0].content[1]"),
-        ({"messages": [shows(RED, GREEN, BLUE)]}, "messages[0].content[3]"),
+        ({"model": "sketch", "messages": [shows(RED, GREEN, BLUE)]}, "messages[0].content[3]"),
         ({"modalities": ["text"]}, "modalities"),
         ({"modalities": ["audio"]}, "modalities[0]"),
         ({"modalities": []}, "modalities"),

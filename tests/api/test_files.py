@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import time
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,6 +16,7 @@ from limner.accounts import NewKey
 from limner.api.gateway import Gateway
 from limner.errors import NotFound
 from limner.media.picture_text import read_recipe
+from limner.service.upkeep import UNCLAIMED_S
 
 URL = "/v1/images/generations"
 ASKED = {"prompt": "a red circle", "size": "256x256", "seed": 7, "response_format": "url"}
@@ -270,7 +273,8 @@ async def test_a_deleted_picture_is_gone(
     assert len((await client.get("/v1/files")).json()["data"]) == 1
     await gateway.service.sweep()
     assert await gateway.blobs.size(key), "a picture that is just being stored may be the same"
-    monkeypatch.setattr("limner.service.service.UNCLAIMED_S", -1.0)
+    in_an_hour = SimpleNamespace(time=lambda: time.time() + UNCLAIMED_S + 1)
+    monkeypatch.setattr("limner.service.upkeep.time", in_an_hour)
     await gateway.service.sweep()
     with pytest.raises(NotFound):
         await gateway.blobs.size(key)

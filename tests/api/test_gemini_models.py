@@ -47,6 +47,7 @@ def test_googles_names_are_in_the_catalogue(name: str) -> None:
     [
         (FLASH, {}, "1024x1024"),
         (FLASH, {"aspectRatio": "16:9"}, "1344x768"),
+        (FLASH, {"aspectRatio": "4:5"}, "896x1152"),
         (PRO, {"aspectRatio": "21:9"}, "1536x672"),
         (PRO, {"aspectRatio": "3:2", "imageSize": "2K"}, "2496x1664"),
         (PRO, {"imageSize": "4K"}, "4096x4096"),

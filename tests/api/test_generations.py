@@ -176,6 +176,49 @@ async def test_a_url_reply_is_served_and_signed(client: httpx2.AsyncClient) -> N
     assert (await client.get(url[:-4] + "0000")).status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("query", "fields", "form"),
+    [
+        ({}, {}, "b64_json"),
+        ({"response_format": "url"}, {}, "url"),
+        ({"response_format": "url"}, {"response_format": "b64_json"}, "b64_json"),
+        ({"response_format": "b64_json"}, {"response_format": "url"}, "url"),
+    ],
+)
+async def test_the_reply_form_may_stand_in_the_query_and_the_body_wins(
+    client: httpx2.AsyncClient, query: dict[str, str], fields: dict[str, str], form: str
+) -> None:
+    body = (await client.post(URL, params=query, json={**PROMPT, **fields})).json()
+    assert list(body["data"][0]) == [form]
+
+
+async def test_an_unknown_reply_form_in_the_query_is_refused(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
+    reply = await client.post(URL, params={"response_format": "file"}, json=PROMPT)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "response_format")
+    assert "Allowed: b64_json, url" in reply.json()["detail"]
+    assert backend.requests == []
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "form"),
+    [
+        ("dall-e-3", {}, "url"),
+        ("openai/dall-e-2", {}, "url"),
+        ("DALL-E-3", {"response_format": "b64_json"}, "b64_json"),
+        ("dalle", {}, "b64_json"),  # RouteLLM's name of it
+        ("gpt-image-1", {}, "b64_json"),
+    ],
+)
+async def test_openais_models_answer_as_their_clients_expect(
+    settings: Settings, backend: FakeBackend, model: str, fields: dict[str, str], form: str
+) -> None:
+    app = create_app(settings, opener(backend, stand_in=True))
+    transport = httpx2.ASGITransport(app=app)
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
+        body = (await http.post(URL, json={**PROMPT, "model": model, **fields})).json()
+    assert list(body["data"][0]) == [form]
+
+
 async def test_the_timeout_is_a_408(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
     backend.delay_s = 10
     reply = await client.post(URL, json={**PROMPT, "timeout": 0.05})

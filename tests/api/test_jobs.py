@@ -185,11 +185,32 @@ async def test_waiting_jobs_say_their_place_and_can_be_cancelled(slow: httpx2.As
     assert [job["position"] for job in (running, waiting, last)] == [None, 0, 1]
     assert waiting["eta_s"] < last["eta_s"]
     gone = (await slow.delete(f"{JOBS}/{waiting['id']}")).json()
-    assert (gone["status"], gone["error"]["code"]) == ("cancelled", "client_left")
+    assert (gone["status"], gone["error"]["code"]) == ("cancelled", "cancelled")
     assert (await slow.get(f"{JOBS}/{last['id']}")).json()["position"] == 0
     stopped = (await slow.delete(f"{JOBS}/{running['id']}")).json()
     assert stopped["status"] == "cancelled"
     assert (await slow.delete(f"{JOBS}/{running['id']}")).json()["status"] == "cancelled"
+
+
+async def test_whoever_waits_for_a_job_hears_that_it_was_cancelled(slow: httpx2.AsyncClient) -> None:
+    waiting = asyncio.create_task(slow.post(IMAGES, json={"prompt": "a red circle"}))
+    (job,) = await listed(slow)
+    following = asyncio.create_task(slow.get(f"{JOBS}/{job['id']}/events"))
+    await slow.delete(f"{JOBS}/{job['id']}")
+    reply = await waiting
+    assert (reply.status_code, reply.json()["error"]["code"]) == (499, "cancelled")
+    assert reply.headers["x-limner-job"] == job["id"]
+    last = events((await following).text)[-1]
+    assert (last[:2], last[2]["error"]["code"]) == (("end", "cancelled"), "cancelled")
+
+
+async def listed(client: httpx2.AsyncClient) -> list[dict[str, Any]]:
+    """The jobs, once there is one."""
+    while True:
+        jobs: list[dict[str, Any]] = (await client.get(JOBS)).json()["data"]
+        if jobs:
+            return jobs
+        await asyncio.sleep(0.01)
 
 
 async def test_an_image_call_may_be_answered_with_a_job(client: httpx2.AsyncClient) -> None:

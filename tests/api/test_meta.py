@@ -37,7 +37,8 @@ async def test_models_publish_their_parameters(client: httpx2.AsyncClient) -> No
     listed = (await client.get("/v1/models")).json()
     assert listed["object"] == "list"
     ids = [entry["id"] for entry in listed["data"]]
-    assert ids == ["sketch", "Tongyi-MAI/Z-Image-Turbo", "Qwen/Qwen-Image"]
+    assert ids[:3] == ["sketch", "Tongyi-MAI/Z-Image-Turbo", "Qwen/Qwen-Image"]
+    assert {"limner/auto", "route-llm"} <= set(ids[3:])
     for entry in listed["data"]:
         assert entry["object"] == "model"
         assert "num_inference_steps" in entry["parameters"]
@@ -47,12 +48,24 @@ async def test_models_publish_their_parameters(client: httpx2.AsyncClient) -> No
     assert (await client.get("/v1/models/nothing")).status_code == 404
 
 
+async def test_names_that_mean_whichever_fits_are_listed_as_what_they_mean(client: httpx2.AsyncClient) -> None:
+    listed = {entry["id"]: entry for entry in (await client.get("/v1/models")).json()["data"]}
+    auto, meant = listed["limner/auto"], listed["Qwen/Qwen-Image"]
+    assert (auto["resolves_to"], auto["object"], auto["aliases"]) == ("Qwen/Qwen-Image", "model", [])
+    assert auto["parameters"] == meant["parameters"]
+    assert "resolves_to" not in meant
+    one = (await client.get("/v1/models/LIMNER/auto")).json()
+    assert one.pop("schema")["properties"]
+    assert one == auto
+
+
 async def test_stand_ins_are_marked_and_found_by_every_name(settings: Settings) -> None:
     app = create_app(settings, opener(FakeBackend(), "sketch", stand_in=True))
     transport = httpx2.ASGITransport(app=app)
     async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
         listed = {entry["id"]: entry["stand_in"] for entry in (await http.get("/v1/models")).json()["data"]}
-        assert (listed.pop("sketch"), set(listed.values())) == (None, {"sketch"})
+        assert {listed.pop(name) for name in ("sketch", "limner/auto")} == {None}
+        assert set(listed.values()) == {"sketch"}
         for name, known in (("dall-e-3", "dalle"), ("gpt-image-1", "gpt_image"), ("flux2_pro", "flux2_pro")):
             one = (await http.get(f"/v1/models/{name}")).json()
             assert (one["id"], one["state"], one["stand_in"]) == (known, "ready", "sketch")
@@ -83,3 +96,12 @@ async def test_the_openapi_document_names_the_routes_and_fields(client: httpx2.A
     assert {URL, "/v1/images/edits", "/v1/models", "/health"} <= set(document["paths"])
     body = document["paths"][URL]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert {"prompt", "n", "size", "seed", "timeout", "lora", "extra_body"} <= set(body["properties"])
+
+
+async def test_the_front_door_leads_to_the_documentation(client: httpx2.AsyncClient) -> None:
+    for method in ("GET", "HEAD"):
+        reply = await client.request(method, "/")
+        assert (reply.status_code, reply.headers["location"]) == (307, "docs")
+    shown = await client.get("/", follow_redirects=True)
+    assert (shown.url.path, shown.status_code) == ("/docs", 200)
+    assert "swagger" in shown.text

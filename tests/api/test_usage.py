@@ -121,7 +121,7 @@ async def test_scopes_are_asked_for(client: httpx2.AsyncClient, keyring: Keyring
 
 
 async def test_models_rate_and_credits_are_held_to(
-    client: httpx2.AsyncClient, keyring: Keyring, backend: FakeBackend
+    app: FastAPI, client: httpx2.AsyncClient, keyring: Keyring, backend: FakeBackend
 ) -> None:
     elsewhere, _ = await new(keyring, "elsewhere", models=("Qwen/*",))
     slow, _ = await new(keyring, "slow", jobs_per_minute=1)
@@ -131,7 +131,8 @@ async def test_models_rate_and_credits_are_held_to(
     assert "Qwen/*" in reply.json()["detail"]
     assert (await client.post(URL, json=FIELDS, headers=slow)).status_code == 200
     reply = await client.post(URL, json=FIELDS, headers=slow)
-    assert reply.status_code == 429
+    assert (reply.status_code, reply.json()["error"]["code"]) == (429, "rate_limited")
+    assert 'limner_jobs_refused_total{reason="rate_limited"} 1.0' in app.state.gateway.service.metrics.render().decode()
     assert 0 < int(reply.headers["retry-after"]) <= 60
     assert (await client.post(URL, json=FIELDS, headers=poor)).status_code == 200
     reply = await client.post(URL, json=FIELDS, headers=poor)

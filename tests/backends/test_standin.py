@@ -9,7 +9,9 @@ import pytest
 from limner.backends.standin import StandIn, adapted
 from limner.catalogue import Catalogue, Policy, resolve
 from limner.catalogue.images import operation_for
-from limner.core import Finished, Operation, Picture, Preview, Progress, Request, Size
+from limner.catalogue.resolve import SEVERAL
+from limner.catalogue.spec import LOCAL
+from limner.core import Finished, Operation, ParamValue, Picture, Preview, Progress, Request, Size
 from limner.errors import InvalidRequest
 from tests.fakes import FakeBackend, flat
 
@@ -174,15 +176,32 @@ def test_what_the_stand_in_cannot_do_is_refused_clearly(model: str, target: str,
     assert words in caught.value.message
 
 
-@pytest.mark.parametrize("spec", CATALOGUE.models(), ids=lambda spec: spec.id)
+DRAWN = [spec for spec in CATALOGUE.models() if spec.loads is None or spec.loads.backend == LOCAL]
+TOLD: dict[Operation, dict[str, ParamValue]] = {
+    Operation.OUTPAINT: {"left": 9},
+    Operation.REGION_EDIT: {"region": "hat"},
+}
+
+
+@pytest.mark.parametrize("spec", DRAWN, ids=lambda spec: spec.id)
 def test_the_embedded_model_can_stand_in_for_every_model_and_operation(spec: Any) -> None:
     for operation in spec.sorted_operations:
-        count = 0 if operation is Operation.GENERATE else max(spec.max_images, 1)
+        count = 0 if operation is Operation.GENERATE else max(spec.max_images, 1) if operation in SEVERAL else 1
         mask = Picture("L", Size(80, 70), b"\xff" * 5600) if operation is Operation.INPAINT else None
-        request = Request(operation, spec.id, "a red circle", inputs=(picture(),) * count, mask=mask)
+        params = TOLD.get(operation, {})
+        request = Request(operation, spec.id, "a red circle", inputs=(picture(),) * count, mask=mask, params=params)
         made, warnings = adapted(resolve(request, spec, Policy()).request, spec, SKETCH)
         assert made.operation in SKETCH.operations
         assert (spec.id == "sketch") or warnings[0].param == "model"
+
+
+def test_what_keeps_to_the_pictures_pixels_does_so_when_another_model_draws() -> None:
+    spec = CATALOGUE.get("Qwen/Qwen-Image")
+    for operation, size in ((Operation.OUTPAINT, Size(89, 70)), (Operation.REGION_EDIT, Size(80, 70))):
+        request = asked(spec.id, picture(), operation=operation, params=TOLD[operation])
+        made, _ = adapted(request, spec, SKETCH)
+        assert (made.size, made.inputs, made.operation) == (size, (picture(),), operation)
+        assert TOLD[operation].items() <= made.params.items()
 
 
 async def test_cancelling_reaches_the_model_that_draws() -> None:

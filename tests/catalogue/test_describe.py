@@ -10,7 +10,7 @@ def test_describes_a_model_for_lists_and_forms() -> None:
     assert entry["object"] == "model"
     assert entry["owned_by"] == "limner"
     assert entry["created"] == 1764115200  # 2025-11-26
-    assert entry["operations"] == ["generate", "edit", "inpaint"]
+    assert entry["operations"] == ["generate", "edit", "inpaint", "outpaint", "region_edit", "vary"]
     assert entry["limits"] == {"max_images": 1, "max_n": 10, "max_prompt_chars": 32_000}
     assert entry["licence"] == "Apache-2.0"
     assert entry["price_per_image"] is None
@@ -29,8 +29,8 @@ def test_describes_a_model_for_lists_and_forms() -> None:
     assert isinstance(strength, dict)
     assert (guidance["default"], guidance["forced"]) == (0.0, 0)
     assert "Qwen-Image" in str(true_cfg["ignored"])
-    assert strength["operations"] == ["edit", "inpaint"]
-    assert strength["defaults"] == {"inpaint": 1.0}
+    assert strength["operations"] == ["edit", "inpaint", "outpaint", "region_edit", "vary"]
+    assert strength["defaults"] == {"inpaint": 1.0, "outpaint": 0.9, "region_edit": 1.0, "vary": 0.7}
 
 
 def test_describes_a_price_per_picture() -> None:

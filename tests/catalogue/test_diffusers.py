@@ -1,4 +1,4 @@
-"""The data against the installed diffusers: every class exists and takes every argument that it will be given."""
+"""The data against the installed libraries: every class exists and takes every argument that it will be given."""
 
 import inspect
 import sys
@@ -6,13 +6,26 @@ import sys
 import pytest
 
 from limner.catalogue import Catalogue, ModelSpec
+from limner.catalogue.spec import LOCAL
 from tests.catalogue.make import LOADABLE
 from tests.catalogue.test_load import EXAMPLE
 
 DOCUMENTED = Catalogue.of_files({"watercolour.toml": EXAMPLE}).get("watercolour")
 
 
-@pytest.mark.parametrize("spec", [*LOADABLE, DOCUMENTED], ids=lambda spec: spec.id)
+DRAWING = [spec for spec in (*LOADABLE, DOCUMENTED) if spec.loads and spec.loads.backend == LOCAL]
+OTHERS = [spec for spec in LOADABLE if spec not in DRAWING]
+
+
+@pytest.mark.parametrize("spec", OTHERS, ids=lambda spec: spec.id)
+def test_architectures_exist(spec: ModelSpec) -> None:
+    import transformers
+
+    assert spec.loads is not None
+    assert [name for name in spec.loads.pipelines.values() if not hasattr(transformers, name)] == []
+
+
+@pytest.mark.parametrize("spec", DRAWING, ids=lambda spec: spec.id)
 def test_pipelines_exist_and_take_the_arguments(spec: ModelSpec) -> None:
     import diffusers
 

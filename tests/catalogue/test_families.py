@@ -6,9 +6,10 @@ import pytest
 
 from limner.catalogue import ModelSpec, ParamSpec
 from limner.catalogue.conditions import condition_of
+from limner.catalogue.derived import SIDES
 from limner.core import Lora, Operation, ParamValue
 from limner.errors import InvalidRequest, UnknownParameter
-from tests.catalogue.make import CATALOGUE, LOADABLE, ask, ask_with
+from tests.catalogue.make import CATALOGUE, DRAWING, ask, ask_with
 
 G, E, I = Operation.GENERATE, Operation.EDIT, Operation.INPAINT  # noqa: E741
 
@@ -102,9 +103,13 @@ def test_a_negative_prompt_without_guidance_is_ignored_with_a_warning(
 
 
 def test_a_parameter_of_another_operation_is_refused_naming_where_it_applies() -> None:
-    with pytest.raises(UnknownParameter, match=r"'strength' applies to edit, inpaint, not to generate\. Allowed: num_"):
+    with pytest.raises(
+        UnknownParameter, match=r"'strength' applies to edit, inpaint, .* not to generate\. Allowed: num_"
+    ):
         ask_with("Qwen/Qwen-Image", strength=0.5)
-    with pytest.raises(UnknownParameter, match="'strength' applies to inpaint, not to edit"):
+    with pytest.raises(
+        UnknownParameter, match="'strength' applies to inpaint, outpaint, region_edit, vary, not to edit"
+    ):
         ask_with("sketch", E, strength=0.5)
 
 
@@ -128,7 +133,7 @@ def test_aliases(alias: str, model: str) -> None:
 
 
 def cases() -> Iterator[tuple[ModelSpec, Operation, ParamSpec]]:
-    for spec in LOADABLE:  # the others are held against the documents' tables
+    for spec in DRAWING:  # the others are held against the documents' tables
         for operation in spec.sorted_operations:
             for param in spec.params.values():
                 if param.applies_to(operation):
@@ -175,10 +180,10 @@ def refused_values(param: ParamSpec) -> list[object]:
 
 def roomy(spec: ModelSpec, operation: Operation) -> dict[str, ParamValue]:
     """Values of the other parameters that leave room for any bound: strength needs steps and the reverse, a negative
-    prompt needs guidance."""
-    steps = spec.params["num_inference_steps"].maximum
-    roomy: dict[str, ParamValue] = {"num_inference_steps": steps, "strength": 1.0}
-    roomy |= {"guidance_scale": 2.0, "true_cfg_scale": 2.0}
+    prompt needs guidance, a share of what is likely needs a temperature."""
+    steps = spec.params.get("num_inference_steps")
+    roomy: dict[str, ParamValue] = {"num_inference_steps": steps.maximum if steps else None, "strength": 1.0}
+    roomy |= {"guidance_scale": 2.0, "true_cfg_scale": 2.0, "temperature": 1.0}
     return {key: v for key, v in roomy.items() if key in spec.params and spec.params[key].applies_to(operation)}
 
 
@@ -187,6 +192,8 @@ def test_every_parameter_takes_its_bounds_and_refuses_what_lies_outside(
     spec: ModelSpec, operation: Operation, param: ParamSpec
 ) -> None:
     others = roomy(spec, operation)
+    if param.name in SIDES:
+        others["left" if param.name == "right" else "right"] = 1
     for value in allowed_values(param):
         if param.name == "strength":  # at the fewest steps that can be had, the least strength has no step to run
             value = max(float(str(value)), 1 / float(str(others["num_inference_steps"])))
@@ -204,3 +211,25 @@ def check_taken(spec: ModelSpec, param: ParamSpec, value: ParamValue, params: Ma
         assert param.name not in params
     else:
         assert params[param.name] == (value if param.forced is None else param.forced)
+
+
+@pytest.mark.parametrize(
+    ("name", "has", "lacks"),
+    [
+        ("flux2_pro", "aspect_ratio", "safety_tolerance"),  # RouteLLM
+        ("black-forest-labs/flux.2-pro", "aspect_ratio", "safety_tolerance"),  # OpenRouter
+        ("black-forest-labs/FLUX-2-pro", "safety_tolerance", "aspect_ratio"),  # the Relay
+        ("FLUX-2-pro", "safety_tolerance", "aspect_ratio"),
+        ("flux-2-pro", "safety_tolerance", "aspect_ratio"),  # its maker
+    ],
+)
+def test_each_name_of_flux_2_pro_has_the_table_of_the_document_that_uses_it(name: str, has: str, lacks: str) -> None:
+    params = CATALOGUE.get(name).params
+    assert has in params
+    assert lacks not in params
+
+
+def test_the_documents_of_nano_banana_name_different_proportions() -> None:
+    names = ("nano_banana", "gemini-2.5-flash-image")
+    routellms, googles = (CATALOGUE.get(name).params["aspect_ratio"].sizes for name in names)
+    assert set(googles) - set(routellms) == {"4:5", "5:4", "21:9"}

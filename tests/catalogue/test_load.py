@@ -14,7 +14,7 @@ EXAMPLE, HOSTED = (part.split("```")[0] for part in PAGE.read_text(encoding="utf
 def test_the_documented_example_loads_beside_the_shipped_files() -> None:
     spec = Catalogue.of_files({"watercolour.toml": EXAMPLE}).get("watercolour")
     assert spec.id == "example/watercolour-xl"
-    assert spec.operations == {Operation.GENERATE, Operation.EDIT}
+    assert spec.operations == {Operation.GENERATE, Operation.EDIT, Operation.VARY}
     assert spec.params["strength"].default == 0.5
     assert spec.params["num_inference_steps"].maximum == 60
     assert spec.params["num_inference_steps"].minimum == 1  # from the shared table

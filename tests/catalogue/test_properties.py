@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limner.catalogue import ModelSpec, ParamSpec, describe, effective, resolve
+from limner.catalogue.resolve import SEVERAL
 from limner.catalogue.sizing import problem
 from limner.core import Lora, Operation, Request, Size
 from limner.errors import LimnerError
@@ -14,6 +15,7 @@ from tests.catalogue.make import MODELS, POLICY, needed, picture
 specs = st.sampled_from(MODELS)
 sides = st.integers(1, 4000)
 junk = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers()))
+KEPT = {Operation.OUTPAINT, Operation.REGION_EDIT}
 prompts = st.one_of(
     st.text(max_size=30),
     st.lists(
@@ -70,7 +72,7 @@ def asked(draw: st.DrawFn, *, valid: bool) -> tuple[ModelSpec, Request]:
         operation=operation,
         model="",
         prompt=draw(prompts) + ("a cat" if valid else draw(st.sampled_from(["a cat", "a dog", ""]))),
-        inputs=() if operation is Operation.GENERATE else (first,) * draw(counts),
+        inputs=() if operation is Operation.GENERATE else (first,) * (draw(counts) if operation in SEVERAL else 1),
         mask=first if operation is Operation.INPAINT else None,
         n=draw(st.integers(1, 1 if "n" in fields else spec.max_n) if valid else st.sampled_from([1, 2, 10, 0, 11])),
         size=None if shaped else draw(st.none() | (bounded if valid else st.builds(Size, sides, sides))),
@@ -95,12 +97,16 @@ def test_resolving_twice_is_resolving_once(case: tuple[ModelSpec, Request]) -> N
     if isinstance(once, LimnerError):  # values that are each allowed can still be too much together
         texts = ("prompt", "negative_prompt")  # which may be blank, or hold what a model's texts may not
         sizes = ("size", "image_size", "resolution", "aspect_ratio")  # which may contradict each other
-        assert once.param in ("strength", "lora", "image", *sizes, *texts)
+        operations = ("left", "region")  # which an operation must be told
+        assert once.param in ("strength", "lora", "image", *sizes, *texts, *operations)
         return
     assert resolve(once, spec, POLICY).request == once
     assert once.size is not None
-    assert problem(once.size, spec.sizes) is None
-    assert once.size.width_px % spec.sizes.multiple == once.size.height_px % spec.sizes.multiple == 0
+    if once.operation in KEPT:  # the picture's own pixels stay, whatever the model draws
+        assert once.size.pixels <= max(spec.sizes.max_pixels, once.inputs[0].size.pixels)
+    else:
+        assert problem(once.size, spec.sizes) is None
+        assert once.size.width_px % spec.sizes.multiple == once.size.height_px % spec.sizes.multiple == 0
     assert effective(once, spec)["size"] == str(once.size)
 
 

@@ -42,7 +42,9 @@ def test_random_seeds_differ() -> None:
 class TestOperations:
     def test_one_that_the_model_lacks(self) -> None:
         error = refused(EDIT, request())
-        assert error.message == "Qwen/Qwen-Image-Edit cannot generate. Allowed: edit, inpaint"
+        assert (
+            error.message == "Qwen/Qwen-Image-Edit cannot generate. Allowed: edit, inpaint, outpaint, region_edit, vary"
+        )
         assert error.param == "operation"
 
     def test_too_many_pictures_come_before_anything_else(self) -> None:

@@ -4,7 +4,7 @@ from limner.catalogue import ModelSpec, Resolution
 from limner.catalogue.sizing import fit
 from limner.core import Operation, Size, Warning
 from limner.errors import InvalidRequest
-from tests.catalogue.make import CATALOGUE, LOADABLE, ask, picture
+from tests.catalogue.make import CATALOGUE, DRAWING, ask, picture
 
 
 def told(resolution: Resolution) -> list[Warning]:
@@ -179,7 +179,7 @@ def test_numbers_in_a_prompt_that_are_not_used_exactly_are_warned_about(
     assert str(resolution.request.size) == drawn
 
 
-@pytest.mark.parametrize("spec", LOADABLE, ids=lambda spec: spec.id)
+@pytest.mark.parametrize("spec", DRAWING, ids=lambda spec: spec.id)
 @pytest.mark.parametrize("ratio", [(1, 1), (16, 9), (9, 16), (1, 50), (50, 1), (4096, 1), (3, 4)])
 def test_chosen_sizes_obey_the_rules(spec: ModelSpec, ratio: tuple[int, int]) -> None:
     operation = Operation.EDIT if Operation.EDIT in spec.operations else Operation.INPAINT

@@ -120,3 +120,11 @@ def test_says_what_is_allowed_in_words() -> None:
         with pytest.raises(InvalidRequest) as caught:
             checked(param, value)
         assert words in caught.value.message
+
+
+def test_a_whole_number_may_be_said_where_it_is_among_the_choices() -> None:
+    scale = ParamSpec("scale", "enum", "", choices=("2", "4"))
+    assert (checked(scale, 4), checked(scale, "2")) == ("4", "2")
+    for wrong in (3, 4.0, True, "4x"):
+        with pytest.raises(InvalidRequest, match="'scale'"):
+            checked(scale, wrong)

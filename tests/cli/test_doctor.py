@@ -1,11 +1,15 @@
 """limner doctor: what it prints, and what scripts can rely on."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from limner import doctor
 from limner.cli.exits import ExitCode
+from limner.config import Settings
+from limner.doctor import Finding
 from tests.cli.conftest import Run
 
 
@@ -20,7 +24,7 @@ def test_a_line_a_check_and_exit_code_0(run: Run) -> None:
     assert (ran.code, ran.err) == (ExitCode.OK, "")
     words = [line.split(maxsplit=2) for line in ran.out.splitlines()]
     assert {word[0] for word in words} <= {"ok", "warning"}
-    assert [word[1] for word in words] == [
+    assert list(dict.fromkeys(word[1] for word in words)) == [
         "python",
         "settings",
         "data",
@@ -79,3 +83,17 @@ def test_the_configuration_file_counts(run: Run, tmp_path: Path) -> None:
 def test_names_that_are_not_text_are_printed_all_the_same(run: Run) -> None:
     ran = run("doctor", "./na\udcffme")
     assert (ran.code, "./na\\udcffme" in ran.out) == (ExitCode.FAILED, True)
+
+
+def test_each_finding_is_printed_before_the_next_check(
+    run: Run, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed: list[str] = []
+
+    async def late(settings: Settings) -> Sequence[Finding]:
+        printed.append(capfd.readouterr().out)
+        return [Finding("ok", "looked")]
+
+    monkeypatch.setattr(doctor, "CHECKS", {"python": doctor.CHECKS["python"], "late": late})
+    assert run("doctor").out.split() == ["ok", "late", "looked"]
+    assert printed[0].startswith("ok       python ")

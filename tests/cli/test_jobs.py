@@ -22,8 +22,8 @@ JOB: dict[str, Any] = {
     "eta_s": None,
     "progress": 1.0,
     "created_at": 1_795_270_000,
-    "started_at": 1_795_270_001,
-    "ended_at": 1_795_270_004,
+    "started_at": 1_795_270_001.125,
+    "ended_at": 1_795_270_003.75,
     "operation": "generate",
     "model": "sketch",
     "effective": {"size": "128x128", "seed": 7, "seeds": [7, 8]},
@@ -50,8 +50,8 @@ def test_a_servers_jobs_are_a_line_each(run: Run, scripted: Scripted) -> None:
     ran = run("jobs", "list", "--server", scripted.url, "--api-key", "secret")
     head, first, second = ran.out.splitlines()
     assert " ".join(head.split()) == "id status operation model created took pictures credits error"
-    assert " ".join(first.split()) == "job_1 finished generate sketch 2026-11-21 14:06:40 3 s 2 0.25"
-    assert " ".join(second.split()) == "job_2 failed generate sketch 2026-11-21 14:06:40 2 0.25 timeout"
+    assert " ".join(first.split()) == "job_1 finished generate sketch 2026-11-21 14:06:40 2.6 s 1 0.25"
+    assert " ".join(second.split()) == "job_2 failed generate sketch 2026-11-21 14:06:40 0.25 timeout"
     ((path, headers, _),) = scripted.asked
     assert path == "/v1/jobs?limit=20"
     assert headers["authorization"] == "Bearer secret"
@@ -89,7 +89,7 @@ def test_one_job_is_shown_with_everything(run: Run, scripted: Scripted) -> None:
     ran = run("jobs", "show", "job_1", "--server", scripted.url)
     shown = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
     assert shown["status"] == "finished"
-    assert shown["took"] == "3 s"
+    assert shown["took"] == "2.6 s"
     assert shown["seed"] == "7"
     assert shown["warning"] == "sketch has practised 256x256"
     assert shown["picture"] == JOB["result"]["data"][0]["url"]
@@ -224,6 +224,12 @@ def test_without_a_server_the_database_is_read(
     assert ids(run("jobs", "list", *options).out) == found  # LIMNER_DATA
 
 
+def test_what_was_drawn_is_counted_and_not_what_was_asked_for(run: Run, stored: Path) -> None:
+    rows = {line.split()[0]: line.split() for line in run("jobs", "list").out.splitlines()[1:]}
+    assert rows["job_done"][6:] == ["2.5", "s", "1", "0.25"]
+    assert rows["job_waits"][6:] == []
+
+
 def test_a_named_database_goes_before_a_server_of_the_environment(
     run: Run, stored: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,7 +253,7 @@ def test_a_queued_job_of_the_database_knows_its_place(run: Run, stored: Path) ->
 def test_a_queued_job_of_the_database_is_cancelled_at_once(run: Run, stored: Path) -> None:
     assert run("jobs", "cancel", "job_waits").out == "cancelled\n"
     error = json.loads(run("jobs", "show", "job_waits", "--json").out)["error"]
-    assert error["code"] == "client_left"
+    assert (error["code"], error["status"]) == ("cancelled", 499)
 
 
 def test_a_running_job_of_the_database_is_asked_to_stop(run: Run, stored: Path) -> None:

@@ -85,9 +85,11 @@ def test_the_list_is_a_table(run: Run) -> None:
     first = run("keys", "create", "alice").out[:12]
     second = run("keys", "create", "bob", "--rate", 5, "--credits", 0.25, "--local-only").out[:12]
     lines = run("keys", "list").out.splitlines()
-    assert lines[0].split("  ")[0] == "prefix"
-    assert lines[1].split() == [first, "alice", "generate,read", "*", "-", "-", "-", "never", "active"]
-    assert lines[2].split() == [second, "bob", "generate,read", "*", "local", "5", "-", "0.25", "never", "active"]
+    ids = [row["id"] for row in json.loads(run("keys", "list", "--json").out)]
+    assert (lines[0].split()[0], lines[0].split()[-1]) == ("prefix", "id")
+    assert lines[1].split() == [first, "alice", "generate,read", "*", "-", "-", "-", "never", "active", ids[0]]
+    kept_to = ["generate,read", "*", "local", "5", "-", "0.25", "never", "active"]
+    assert lines[2].split() == [second, "bob", *kept_to, ids[1]]
 
 
 @pytest.mark.parametrize("by", ["name", "prefix", "bare prefix", "id", "key"])

@@ -62,6 +62,8 @@ def test_server_and_key_may_stand_in_the_environment(
         (418, "teapot", ExitCode.INVALID),
         (422, "validation", ExitCode.INVALID),
         (429, "queue_full", ExitCode.OVERLOADED),
+        (429, "rate_limited", ExitCode.OVERLOADED),
+        (499, "cancelled", ExitCode.INTERRUPTED),
         (500, "internal_error", ExitCode.FAILED),
         (502, "upstream_failed", ExitCode.FAILED),
         (503, "not_ready", ExitCode.UNREACHABLE),
@@ -140,6 +142,16 @@ def test_models_of_a_server(run: Run, scripted: Scripted) -> None:
     assert listed.out == "sketch       ready    generate edit\nlarge/model  loading  generate\n"
     loaded = run("models", "--server", scripted.url, "--loaded", "--json")
     assert [model["id"] for model in json.loads(loaded.out)] == ["sketch"]
+
+
+def test_a_stand_in_is_named(run: Run, scripted: Scripted) -> None:
+    sketch = {"id": "sketch", "state": "ready", "stand_in": None, "operations": ["generate"]}
+    other = {"id": "large/model", "state": "ready", "stand_in": "sketch", "operations": ["edit"]}
+    scripted.answer(200, {"data": [sketch, other]})
+    first, second = run("models", "--server", scripted.url).out.splitlines()
+    assert first.split() == ["sketch", "ready", "generate"]
+    assert second == "large/model  ready  drawn by sketch  edit"
+    assert "drawn by" not in run("models").out
 
 
 def test_models_of_the_catalogue(run: Run) -> None:

@@ -63,6 +63,28 @@ def test_the_greeting_tells_the_address_and_the_models(run: Run, served: list[Se
     assert ran.out == ""
 
 
+def test_in_json_the_greeting_is_log_lines(run: Run, served: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMNER_LOG_FORMAT", "json")
+    ran = run("serve", "--port", 9001, "--host", "0.0.0.0", "--log-level", "error")
+    greeted, warned = [json.loads(line) for line in ran.err.splitlines()]
+    assert (greeted["level"], greeted["address"], greeted["needs_key"]) == ("info", "http://127.0.0.1:9001", False)
+    assert greeted["models"].startswith("sketch")
+    assert warned["level"] == "warning"
+    assert "no API key is needed" in warned["message"]
+
+
+def test_in_json_a_fresh_key_is_a_line_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve_nothing(chosen: Settings, announce: serving.Announce) -> int:
+        announce(54321, Door(required=True, fresh="lim_made"))
+        return 0
+
+    monkeypatch.setattr(serving, "serve", serve_nothing)
+    monkeypatch.setenv("LIMNER_LOG_FORMAT", "json")
+    _, made = [json.loads(line) for line in run("serve", "--data", "my data").err.splitlines()]
+    assert (made["level"], made["api_key"]) == ("warning", "lim_made")
+    assert "limner keys create NAME --data 'my data'" in made["message"]
+
+
 def test_a_model_can_be_told_to_stand_in_for_all_others(run: Run, served: list[Settings]) -> None:
     ran = run("serve", "--stand-in", "sketch")
     assert served[0].stand_in == "sketch"

@@ -147,7 +147,7 @@ def test_models(client: genai.Client) -> None:
     listed = {model.name: model for model in client.models.list(config={"page_size": 20})}
     assert {"models/sketch", "models/nano_banana_pro", "models/imagen"} <= set(listed)
     assert "generateContent" in (listed["models/sketch"].supported_actions or ())
-    assert client.models.get(model=FLASH).name == "models/nano_banana"
+    assert client.models.get(model=FLASH).name == f"models/{FLASH}"
 
 
 def test_imagen(emulator: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,15 @@ def test_a_folder_without_weights_has_none(tmp_path: Path) -> None:
     assert weights_of(folder(tmp_path)) == Weights(0, 0)
 
 
+def test_a_model_of_transformers_has_its_weights_beside_its_config(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    save_file({"a": torch.zeros(3, 4)}, tmp_path / "model.safetensors")
+    folder(tmp_path, onnx__model=100)
+    found = weights_of(tmp_path)
+    assert found is not None
+    assert found.parameters == 12
+
+
 def test_a_single_file(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     save_file({"a": torch.zeros(3, 4), "b": torch.zeros(())}, file, metadata={"format": "pt"})

@@ -1,6 +1,7 @@
 """A job's life through the service, on a fake backend and a real store."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from limner.accounts import Caller
 from limner.config import Settings, load_settings
 from limner.core import Operation, Picture, Progress, Queued, Request, Size
 from limner.errors import (
+    Cancelled,
     ClientLeft,
     Conflict,
     DeadlineExceeded,
@@ -21,7 +23,7 @@ from limner.errors import (
     Overloaded,
 )
 from limner.jobs import Outcome, Submission
-from limner.store import JobFilter
+from limner.store import ImageRow, JobFilter
 from limner.store.rows import Hook
 from tests.fakes import FakeBackend, opener
 
@@ -118,11 +120,38 @@ async def test_a_cancelled_job_stops_its_backend(settings: Settings) -> None:
         job = await service.submit(ask())
         await asyncio.sleep(0.01)
         await service.cancel(job)
-        with pytest.raises(ClientLeft):
+        with pytest.raises(Cancelled):
             await job.result()
         assert backend.cancelled == 1
         assert job.status == "cancelled"
-        assert (await service.store.get(job.id)).status == "cancelled"
+        row = await service.store.get(job.id)
+        assert (row.status, (row.error or {})["code"]) == ("cancelled", "cancelled")
+
+
+async def test_whose_client_left_was_not_cancelled_by_anybody(settings: Settings) -> None:
+    async with opener(FakeBackend(delay_s=5))(settings) as service:
+        job = await service.submit(ask())
+        service.left(job)
+        await asyncio.sleep(0.2)  # whoever waits for it keeps it alive
+        row = await service.store.get(job.id)
+        assert (row.status, (row.error or {})["code"]) == ("cancelled", "client_left")
+        with pytest.raises(ClientLeft) as raised:
+            await job.result()
+        assert not isinstance(raised.value, Cancelled)
+
+
+async def test_those_who_wait_elsewhere_hear_that_a_job_was_cancelled(settings: Settings) -> None:
+    accepting = settings.model_copy(update={"draws": False})
+    async with opener(FakeBackend())(accepting) as front, opener(FakeBackend(delay_s=30))(settings) as back:
+        job = await front.submit(ask())
+        async for event in job.events():
+            if isinstance(event, Progress):
+                break
+        drawn = await back.find(job.id)
+        await front.cancel(job)
+        for one in (job, drawn):
+            with pytest.raises(Cancelled):
+                await asyncio.wait_for(one.result(), 10)
 
 
 async def test_a_waiting_job_can_be_cancelled(settings: Settings) -> None:
@@ -285,6 +314,24 @@ async def test_an_estimate_accepts_nothing(settings: Settings) -> None:
         assert 0 < small.cost_micro < large.cost_micro
         assert small.eta_s > 0
         assert await service.jobs(JobFilter()) == []
+
+
+async def test_a_page_of_jobs_reads_its_pictures_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opener(FakeBackend())(settings) as service:
+        drawn = [await (await service.submit(ask(n=2, params=STEPS))).result() for _ in range(3)]
+    async with opener(FakeBackend())(settings) as service:
+        asked: list[int] = []
+        images_of_all = service.store.images_of_all
+
+        async def counted(job_ids: Sequence[str]) -> dict[str, tuple[ImageRow, ...]]:
+            asked.append(len(job_ids))
+            return await images_of_all(job_ids)
+
+        monkeypatch.setattr(service.store, "images_of_all", counted)
+        jobs = await service.jobs(JobFilter())
+        assert asked == [3]
+        found = [[picture.id for picture in (await job.result()).pictures] for job in jobs]
+        assert found == [[picture.id for picture in outcome.pictures] for outcome in reversed(drawn)]
 
 
 async def test_two_services_share_one_database(settings: Settings) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from limner.errors import Conflict, InsufficientCredits, Overloaded
+from limner.errors import Conflict, InsufficientCredits, Overloaded, RateLimited
 from limner.store import Hook, Quota, Store, open_store
 from tests.store.samples import FAILURE, MODEL, NOW_S, claim, completion, enqueue, new_job, new_key, run, wipe
 
@@ -118,7 +118,7 @@ async def test_a_minute_holds_as_many_jobs_as_the_quota_says(store: Store) -> No
     quota = Quota(jobs_per_minute=2)
     await run(store, new_job("job_1", owner="key_a", quota=quota), completion())
     await enqueue(store, new_job("job_2", owner="key_a", quota=quota, created_at_s=NOW_S + 20))
-    with pytest.raises(Overloaded, match="2 jobs a minute") as refused:
+    with pytest.raises(RateLimited, match="2 jobs a minute") as refused:
         await enqueue(store, new_job("job_3", owner="key_a", quota=quota, created_at_s=NOW_S + 45))
     assert refused.value.retry_after_s == 15
     await enqueue(store, new_job("job_4", owner="key_b", quota=quota, created_at_s=NOW_S + 45))
@@ -134,7 +134,7 @@ async def test_concurrency_counts_what_has_not_ended(store: Store) -> None:
     quota = Quota(concurrency=2)
     await enqueue(store, new_job("job_1", quota=quota), new_job("job_2", quota=quota))
     (running,) = await claim(store)
-    with pytest.raises(Overloaded, match="2 jobs at once"):
+    with pytest.raises(RateLimited, match="2 jobs at once"):
         await enqueue(store, new_job("job_3", quota=quota))
     await store.finish(running.id, 1, completion())
     await enqueue(store, new_job("job_3", quota=quota))

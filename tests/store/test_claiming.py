@@ -36,7 +36,7 @@ async def test_a_job_past_its_deadline_is_not_claimed(store: Store) -> None:
 async def test_a_beat_prolongs_the_lease_and_notes_progress(store: Store) -> None:
     await enqueue(store, new_job("job_1"))
     await claim(store)
-    assert await store.renew("w", [Beat("job_1", 1, 0.25)], lease_until_s=NOW_S + 60) == Beats(frozenset(), frozenset())
+    assert await store.renew("w", [Beat("job_1", 1, 0.25)], lease_until_s=NOW_S + 60) == Beats(frozenset(), {})
     assert (await store.get("job_1")).progress == 0.25
     assert (await store.expire(now_s=NOW_S + 59, max_crashes=3)).requeued == ()
     assert (await store.expire(now_s=NOW_S + 60, max_crashes=3)).requeued == ("job_1",)
@@ -53,7 +53,7 @@ async def test_a_beat_learns_what_is_lost_and_what_to_stop(store: Store) -> None
     beats = [Beat(f"job_{name}", 1, 0.5) for name in names] + [Beat("job_unknown", 1, 0.5)]
     answer = await store.renew("w", beats, lease_until_s=NOW_S + 60)
     assert answer == Beats(
-        lost=frozenset({"job_ended", "job_taken", "job_unknown"}), cancelled=frozenset({"job_cancelled"})
+        lost=frozenset({"job_ended", "job_taken", "job_unknown"}), cancelled={"job_cancelled": FAILURE}
     )
     assert (await store.get("job_taken")).progress == 0.0
 
@@ -73,7 +73,7 @@ async def test_thousands_of_beats_are_one_call(store: Store) -> None:
     await claim(store)
     beats = [Beat("job_1", 1, 0.5), *(Beat(f"job_gone_{i}", 1, 0.5) for i in range(2_000))]
     assert len((await store.renew("w", beats, lease_until_s=NOW_S + 60)).lost) == 2_000
-    assert await store.renew("w", [], lease_until_s=NOW_S) == Beats(frozenset(), frozenset())
+    assert await store.renew("w", [], lease_until_s=NOW_S) == Beats(frozenset(), {})
 
 
 async def test_what_is_handed_back_keeps_its_place(store: Store) -> None:

@@ -182,7 +182,7 @@ class JobMachine(RuleBasedStateMachine):
         answer = self.bench.do(self.store.renew(worker, beats, lease_until_s=lease_until_s))
         held = {beat.id for beat in beats if self._holds(worker, beat.id, beat.attempt)}
         assert answer.lost == set(latest) - held
-        assert answer.cancelled == {id for id in held if self.model.jobs[id].cancel_requested}
+        assert set(answer.cancelled) == {id for id in held if self.model.jobs[id].cancel_requested}
         for id in held:
             self.model.jobs[id].lease_until_s, self.model.jobs[id].progress = lease_until_s, latest[id][1]
 

@@ -106,4 +106,4 @@ async def test_a_check_names_database_and_schema(store: Store, url: str) -> None
     name = "SQLite 3." if url.startswith("sqlite") else "PostgreSQL "
     said = await store.check()
     assert said.startswith(name)
-    assert said.endswith(", schema 0001")
+    assert said.endswith(", schema 0002")

@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from limner.errors import NotFound
 from limner.store import JobFilter, Store
-from tests.store.samples import FAILURE, MODEL, NOW_S, claim, completion, enqueue, new_job, run
+from tests.store.samples import FAILURE, MODEL, NOW_S, claim, completion, enqueue, new_job
 
 
 async def test_an_unknown_job_is_not_found(store: Store) -> None:
@@ -86,16 +86,6 @@ async def test_the_depth_counts_by_model(store: Store) -> None:
     await claim(store, 3, "b")
     await store.finish("b_0", 1, completion())
     assert await store.depth() == {"a": (1, 2), "b": (0, 2)}
-
-
-async def test_recent_costs_are_of_finished_jobs_newest_first(store: Store) -> None:
-    for i in range(4):
-        done = completion(device_s=i + 0.5, ended_at_s=NOW_S + i)
-        await run(store, new_job(f"job_{i}", weight_s=float(i)), done)
-    await run(store, new_job("other", model="other"), completion())
-    await enqueue(store, new_job("queued"))
-    assert await store.recent_costs(MODEL, limit=3) == ((3.0, 3.5), (2.0, 2.5), (1.0, 1.5))
-    assert await store.recent_costs("unknown") == ()
 
 
 async def test_a_page_does_not_go_on_from_anothers_job(store: Store) -> None:

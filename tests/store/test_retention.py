@@ -10,8 +10,13 @@ DAY_S = 24 * 3600.0
 
 
 async def _purge(store: Store, now_s: float = NOW_S, images_before_s: float = 0, jobs_before_s: float = 0) -> list[str]:
-    keys = await store.purge(now_s=now_s, images_before_s=images_before_s, jobs_before_s=jobs_before_s)
-    return sorted(keys)
+    """Sweep once, as the service does: the files that went with it."""
+    await store.purge(now_s=now_s, images_before_s=images_before_s, jobs_before_s=jobs_before_s)
+    gone: list[str] = []
+    while keys := await store.due_files(now_s):
+        await store.files_gone(keys, now_s)
+        gone += keys
+    return sorted(gone)
 
 
 async def test_pictures_go_when_they_expire(store: Store) -> None:
@@ -37,6 +42,28 @@ async def test_a_blob_that_another_picture_uses_stays(store: Store) -> None:
 async def test_a_blob_is_named_once(store: Store) -> None:
     await run(store, new_job("job_1"), completion(new_image("job_1", 0, key="k"), new_image("job_1", 1, key="k")))
     assert await _purge(store, images_before_s=NOW_S + 1) == ["k"]
+
+
+async def test_a_file_stays_due_until_it_has_gone(store: Store) -> None:
+    """A process that dies between the row's end and the file's leaves the file to the next one."""
+    await run(store, new_job("job_1"), completion(new_image("job_1", 0), new_image("job_1", 1)))
+    await store.delete_image("img_job_1_0", file_due_at_s=NOW_S + 60)
+    await store.purge(now_s=NOW_S, images_before_s=NOW_S + 1, jobs_before_s=0)
+    for _ in range(2):
+        assert await store.due_files(NOW_S + 59) == ("images/job_1-1.png",)
+    await store.files_gone(("images/job_1-1.png",), NOW_S + 59)
+    assert await _purge(store, NOW_S + 59) == []
+    assert await _purge(store, NOW_S + 60) == ["images/job_1-0.png"]
+
+
+async def test_a_file_that_is_wanted_again_is_no_longer_due(store: Store) -> None:
+    await run(store, new_job("job_1"), completion(new_image("job_1", key="k")))
+    await store.delete_image("img_job_1_0", file_due_at_s=NOW_S)
+    await run(store, new_job("job_2"), completion(new_image("job_2", key="k")))
+    assert await _purge(store, NOW_S) == []
+    await store.delete_image("img_job_2_0", file_due_at_s=NOW_S + 10)
+    assert await _purge(store, NOW_S + 9) == []
+    assert await _purge(store, NOW_S + 10) == ["k"]
 
 
 async def test_hundreds_of_pictures_go_in_one_call(store: Store) -> None:

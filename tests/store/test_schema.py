@@ -14,6 +14,7 @@ from limner.errors import NotReady
 from limner.store import Store, open_store
 from limner.store.schema import HEAD, MIGRATIONS
 from limner.store.tables import metadata
+from tests.store.samples import NOW_S, enqueue, new_job
 
 
 async def test_migrating_makes_the_tables_that_the_store_uses(store: Store) -> None:
@@ -62,6 +63,20 @@ async def test_a_newer_schema_is_left_alone(file_url: str, tmp_path: Path) -> No
     with sqlite3.connect(tmp_path / "limner.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
-    with pytest.raises(NotReady, match=r"schema 9999.*0001.*newer limner"):
+    with pytest.raises(NotReady, match=r"schema 9999.*0002.*newer limner"):
         async with open_store(file_url):
             pass
+
+
+async def test_a_database_of_the_first_schema_keeps_what_is_in_it(file_url: str, tmp_path: Path) -> None:
+    async with open_store(file_url) as store:
+        await enqueue(store, new_job("job_1"))
+    with sqlite3.connect(tmp_path / "limner.db") as connection:
+        connection.execute("DROP TABLE forgotten")
+        connection.execute("CREATE INDEX jobs_costs ON jobs (model, ended_at_s) WHERE status = 'finished'")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    connection.close()
+    async with open_store(file_url) as store:
+        assert (await store.get("job_1")).status == "queued"
+        assert (await store.check()).endswith(HEAD)
+        assert await store.due_files(NOW_S) == ()

@@ -1,7 +1,9 @@
 """One writer, shared commits, and statements that find their index."""
 
 import asyncio
+import os
 import sqlite3
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.sql import Executable
 
 from limner.errors import Conflict, NotReady
-from limner.store import Store, accepting, claiming, ending, images, open_store, reading
+from limner.store import Store, accepting, claiming, ending, images, open_store, reading, retention
 from limner.store.sqlite import SqliteDatabase
 from limner.store.tables import images as columns
 from tests.store.samples import MODEL, completion, enqueue, new_image, new_job
@@ -145,7 +147,8 @@ async def test_a_connection_that_cannot_be_made_is_tried_again(tmp_path: Path) -
         (ending._LATE, "jobs_deadline (deadline_at_s<?)"),
         (reading._BEFORE, "jobs_claim (model=?)"),
         (reading._DEPTHS[0], "INDEX jobs_claim"),
-        (reading._COSTS, "jobs_costs (model=?)"),
+        (retention._DUE_FILES, "ix_forgotten_due_at_s (due_at_s<?)"),
+        (retention._REMEMBER, "ix_images_key (key=?)"),
         (images._NEWEST, "SCAN images USING INDEX images_created"),
         (images._NEWEST.where(columns.c.owner == "key"), "SEARCH images USING INDEX images_owner (owner=?)"),
     ],
@@ -202,3 +205,20 @@ async def test_a_file_that_was_removed_takes_no_more_jobs(tmp_path: Path, replac
         (tmp_path / "aside.db").rename(path)
         assert await store.check()
         await enqueue(store, new_job("job_1"))
+
+
+def modes_in(directory: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir() if path.suffix != ".lock"}
+
+
+async def test_the_files_are_their_owners_alone(database: SqliteDatabase, tmp_path: Path) -> None:
+    await database.write(lambda c: c.execute(_put("a")) and None)
+    assert modes_in(tmp_path) == dict.fromkeys(("limner.db", "limner.db-wal", "limner.db-shm"), 0o600)
+
+
+async def test_the_mode_of_a_file_that_was_there_is_left_alone(tmp_path: Path) -> None:
+    os.close(os.open(tmp_path / "limner.db", os.O_CREAT, 0o640))
+    opened = SqliteDatabase(tmp_path / "limner.db")
+    await opened.start()
+    await opened.aclose()
+    assert modes_in(tmp_path)["limner.db"] == 0o640

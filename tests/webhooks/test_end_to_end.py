@@ -45,6 +45,22 @@ async def test_a_job_tells_of_its_end_as_it_is_shown(tmp_path: Path, error: Exce
     assert verified(seen, load_secret(tmp_path / "webhook-secret"))
 
 
+async def test_a_cancelled_job_tells_that_it_was_cancelled(tmp_path: Path) -> None:
+    settings = load_settings(None, {"data": tmp_path, "webhook_allow": ("127.0.0.0/8",)})
+    app = create_app(settings, opener(FakeBackend(delay_s=30), "sketch"))
+    async with (
+        receiving() as receiver,
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://limner.test") as client,
+    ):
+        job_id = (await client.post("/v1/jobs", json={**JOB, "webhook": receiver.url})).json()["id"]
+        await client.delete(f"/v1/jobs/{job_id}")
+        await until(lambda: bool(receiver.seen))
+    told = orjson.loads(receiver.seen[0].body)
+    assert (told["type"], told["data"]["status"]) == ("job.cancelled", "cancelled")
+    assert told["data"]["error"]["code"] == "cancelled"
+
+
 async def test_a_jobs_own_secret_signs(tmp_path: Path) -> None:
     settings = load_settings(None, {"data": tmp_path, "webhook_allow": ("127.0.0.0/8",)})
     app = create_app(settings, opener(FakeBackend(), "sketch"))

@@ -28,6 +28,9 @@ from limner.api import (
     openai_images,
     openrouter,
     openrouter_docs,
+    openrouter_models,
+    operations,
+    operations_docs,
     rerun,
     responses,
     responses_docs,
@@ -66,9 +69,11 @@ SWEEP_EVERY_S = 3600.0
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 DIALECTS = (
     openai_images.router,
+    operations.router,
     chat.router,
     responses.router,
     openrouter.router,
+    openrouter_models.router,
     gemini.router,
     a1111.router,
     relay.router,
@@ -81,6 +86,7 @@ DIALECTS = (
 )
 DOCS = (
     openai_docs,
+    operations_docs,
     chat_docs,
     responses_docs,
     openrouter_docs,

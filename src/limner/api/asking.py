@@ -5,7 +5,7 @@ Owns taking bodies apart and making a `Request` of them; the dialects that share
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from starlette.requests import Request as HttpRequest
 from limner.api.gateway import Gateway, gateway_of
 from limner.api.openai_fields import ImageFields, flatten, model_params, parse, read_json
 from limner.api.pictures import Source
+from limner.catalogue.resolve import PICTURELESS, PROMPTED
 from limner.catalogue.values import SHOWN_CHARS, shown
 from limner.core import Background, ImageFormat, Operation, Output, Picture, Request, Warning
 from limner.errors import DeadlineExceeded, InvalidRequest, MissingParameter, TooLarge, UnsupportedMedia
@@ -47,20 +48,72 @@ class Asked:
     @classmethod
     def of(cls, operation: Operation, body: Body) -> "Asked":
         """Check the fields. Raises InvalidRequest, MissingParameter."""
-        if operation is not Operation.GENERATE and not body.images:
+        if operation is Operation.EDIT and body.mask is not None:
+            operation = Operation.INPAINT
+        if operation is Operation.DESCRIBE:
+            _ask(body.fields)
+        if operation not in PICTURELESS and not body.images:
             raise MissingParameter("Missing required parameter: 'image'", param="image")
-        return cls(operation, body, parse(body.fields, from_form=body.from_form))
+        fields = parse(body.fields, from_form=body.from_form)
+        if fields.prompt is None and operation in PROMPTED:
+            raise MissingParameter("Missing required parameter: 'prompt'", param="prompt")
+        return cls(operation, body, fields)
 
 
 async def read_generation(http: HttpRequest) -> Asked:
-    """A JSON body without pictures."""
-    return Asked.of(Operation.GENERATE, Body(flatten(await read_object(http, _max_json_bytes(http)))))
+    """A JSON body without pictures, unless the model's name asks for something that needs them."""
+    fields = flatten(await read_object(http, _max_json_bytes(http)))
+    operation = named_operation(http, fields) or Operation.GENERATE
+    return Asked.of(operation, Body(fields) if operation is Operation.GENERATE else from_json(fields))
 
 
 async def read_edit(http: HttpRequest) -> Asked:
-    """A form or JSON with pictures; a mask makes it inpainting."""
+    """A form or JSON with pictures, and perhaps with the operation; a mask makes an edit inpainting."""
     body = await _read_edit(http)
-    return Asked.of(Operation.EDIT if body.mask is None else Operation.INPAINT, body)
+    given = body.fields.pop("operation", None)
+    asked = None if given is None else parse_operation(given)
+    return Asked.of(asked_operation(http, body.fields, asked) or Operation.EDIT, body)
+
+
+async def read_operation(http: HttpRequest, operation: Operation) -> Asked:
+    """As `read_edit`, where the route itself says the operation."""
+    body = await _read_edit(http)
+    asked_operation(http, body.fields, operation)
+    return Asked.of(operation, body)
+
+
+def parse_operation(given: object) -> Operation:
+    """An operation by its name. Raises InvalidRequest."""
+    if isinstance(given, str) and given in tuple(Operation):
+        return Operation(given)
+    allowed = ", ".join(operation.value for operation in Operation)
+    raise InvalidRequest(f"Invalid value for 'operation': {shown(given)}. Allowed: {allowed}", param="operation")
+
+
+def named_operation(http: HttpRequest, fields: Mapping[str, Any]) -> Operation | None:
+    """What the model's name asks for, if it asks for anything."""
+    name = fields.get("model")
+    return gateway_of(http).service.roster.operation_of(name) if isinstance(name, str) else None
+
+
+def asked_operation(http: HttpRequest, fields: Mapping[str, Any], asked: Operation | None) -> Operation | None:
+    """What is asked for in so many words, or by the model's name. Raises InvalidRequest where these differ."""
+    named = named_operation(http, fields)
+    if asked is not None and named not in (None, asked):
+        raise InvalidRequest(
+            f"Invalid value for 'model': {shown(fields['model'])} means {named}, and {asked} is asked for",
+            param="model",
+        )
+    return asked or named
+
+
+def _ask(fields: dict[str, Any]) -> None:
+    """Have the question of whoever wants an answer stand where prompts do. Raises InvalidRequest for two of them."""
+    question = fields.pop("question", None)
+    if question is None:
+        return
+    if fields.setdefault("prompt", question) != question:
+        raise InvalidRequest("'question' and 'prompt' mean the same and differ; give one of them", param="question")
 
 
 async def read_object(http: HttpRequest, limit_bytes: int) -> dict[str, Any]:
@@ -176,7 +229,9 @@ async def _translate(
     gateway: Gateway, asked: Asked, previews: int, timeout_s: float
 ) -> tuple[Request, tuple[Warning, ...]]:
     fields, body = asked.fields, asked.body
-    model = gateway.service.roster.route(fields.model or "", asked.operation, has_images=bool(body.images))
+    roster = gateway.service.roster
+    model = roster.route(fields.model or "", asked.operation, has_images=bool(body.images))
+    roster.require_able(model, asked.operation)
     params = model_params(fields, model.spec, from_form=body.from_form)
     size, output = fields.parsed_size(), output_of(fields)
     if body.images:
@@ -226,8 +281,16 @@ def output_of(fields: Encoded) -> Output:
 
 
 def keep_background(request: Request, warnings: Sequence[Warning]) -> tuple[Request, tuple[Warning, ...]]:
-    """No model here draws transparency yet: say so rather than claim it."""
-    if request.output.background != "transparent":
+    """What is cut out stays transparent. No model here draws transparency, so say so rather than claim it."""
+    output = request.output
+    if request.operation is Operation.REMOVE_BACKGROUND:
+        kept = output.background == "opaque" or output.format == "jpeg"  # the resolver refuses jpeg unless it is opaque
+        return (request if kept else _on(request, "transparent")), tuple(warnings)
+    if output.background != "transparent":
         return request, tuple(warnings)
     told = Warning("background", "ignored", "'background' transparent has no effect: the model draws opaque pictures")
-    return replace(request, output=replace(request.output, background="opaque")), (*warnings, told)
+    return _on(request, "opaque"), (*warnings, told)
+
+
+def _on(request: Request, background: Background) -> Request:
+    return replace(request, output=replace(request.output, background=background))

@@ -18,7 +18,7 @@ from limner.api.job_replies import accepted_response, estimate_response
 from limner.api.leaving import Presence, tell_when_left
 from limner.api.manners import Manners, manners_of
 from limner.api.replies import Links
-from limner.core import Request, Warning
+from limner.core import Operation, Request, Warning
 from limner.errors import ClientLeft, InvalidRequest
 from limner.jobs import Job, JobEvent, Outcome, ResponseFormat, Submission
 from limner.store.rows import Hook
@@ -74,18 +74,28 @@ class Wire:
 
 
 async def conduct(
-    http: HttpRequest, model: str, read: Read, wire: Wire, *, detached: bool = False, hook: Hook | None = None
+    http: HttpRequest,
+    model: str,
+    read: Read,
+    wire: Wire,
+    *,
+    operation: Operation | None = None,
+    detached: bool = False,
+    hook: Hook | None = None,
 ) -> Response:
     """Answer one image call; the body must have been read.
 
     ``model`` is the name that was asked for ("": the default): one that is unknown or not ready is refused before
-    pictures are read. ``read`` makes the Request; ``detached`` answers with the job, as ``Prefer: respond-async`` does.
+    pictures are read, and names that mean whichever model fits mean one for ``operation`` where that is known.
+    ``read`` makes the Request; ``detached`` answers with the job, as ``Prefer: respond-async`` does.
     """
     gateway, manners, caller = gateway_of(http), manners_of(http), caller_of(http)
     detached = detached or manners.respond_async
     if detached and wire.stream is not None:
         raise InvalidRequest("a stream cannot be answered asynchronously: drop 'stream' or 'Prefer'", param="stream")
-    found = gateway.service.roster.find(model)
+    roster = gateway.service.roster
+    pictured = operation not in (None, Operation.GENERATE)
+    found = roster.find(model) if operation is None else roster.route(model, operation, has_images=pictured)
     if not detached:
         found.require_ready()
     async with Presence(http) as client:

@@ -75,6 +75,7 @@ _TOP: Final[Docs] = {
 }
 
 _IMAGE_PART: Final[Docs] = obj({"type": {"const": "image_url"}, "image_url": obj({"url": STRING})})
+_TEXT_PART: Final[Docs] = obj({"type": {"const": "text"}, "text": STRING})
 _IMAGE: Final[Docs] = obj(
     {"type": {"const": "image_url"}, "image_url": obj({"url": STRING}), "index": TOKENS},
 )
@@ -94,7 +95,7 @@ SCHEMAS: Final[Docs] = {
             "id": STRING,
             "object": {"const": "chat.completion"},
             "created": INTEGER,
-            "model": {**STRING, "description": "the one that drew"},
+            "model": {**STRING, "description": "the one that drew or answered"},
             "system_fingerprint": {"type": "null"},
             "choices": some(
                 obj(
@@ -103,7 +104,7 @@ SCHEMAS: Final[Docs] = {
                         "message": obj(
                             {
                                 "role": {"const": "assistant"},
-                                "content": {"anyOf": [STRING, some(_IMAGE_PART)]},
+                                "content": {"anyOf": [STRING, some({"anyOf": [_IMAGE_PART, _TEXT_PART]})]},
                                 "refusal": {"type": "null"},
                                 "images": some(_IMAGE),
                             },
@@ -123,7 +124,7 @@ SCHEMAS: Final[Docs] = {
 
 def data_events(description: str) -> Docs:
     """A stream of server-sent events without names; the schema is one event's, its data a JSON object or [DONE]."""
-    return {"description": description, "content": {"text/event-stream": {"schema": obj({"data": STRING})}}}
+    return {"description": description, "content": {"text/event-stream": {"schema": obj({"data": STRING}, more=True)}}}
 
 
 def drawing_post(schema: Docs, made: Docs, stream: Docs, *more: Docs) -> Docs:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from limner.api.chat_forms import OPENROUTER_CONFIG, Form, Hints, ReplyForm, Urls, chosen
 from limner.api.chat_messages import read_messages
@@ -25,21 +25,27 @@ from limner.errors import InvalidRequest
 # clients send them with everything, but always told where they asked for something.
 WITHOUT_EFFECT = frozenset(
     {
-        "audio", "chat_id", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs", "max_tokens",
-        "max_completion_tokens", "metadata", "min_p", "models", "parallel_tool_calls", "plugins", "prediction",
-        "presence_penalty", "prompt_cache_key", "prompt_cache_retention", "provider", "reasoning", "reasoning_effort",
-        "repetition_penalty", "response_format", "route", "safety_identifier", "service_tier", "session_id", "stop",
-        "store", "structured_outputs", "temperature", "tool_choice", "tools", "top_a", "top_k", "top_logprobs", "top_p",
+        "audio", "chat_id", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs",
+        "metadata", "min_p", "models", "parallel_tool_calls", "plugins", "prediction", "presence_penalty",
+        "prompt_cache_key", "prompt_cache_retention", "provider", "reasoning", "reasoning_effort",
+        "repetition_penalty", "response_format", "route", "safety_identifier", "service_tier", "session_id",
+        "stop", "store", "structured_outputs", "tool_choice", "tools", "top_a", "top_k", "top_logprobs",
         "trace", "transforms", "usage", "verbosity", "web_search_options",
     }
 )  # fmt: skip
+# Fields that say how words are to be made: for a model that answers in words, and without effect for one that draws.
+FOR_WORDS: Mapping[str, str] = {
+    "max_completion_tokens": "max_tokens",
+    "max_tokens": "max_tokens",
+    "temperature": "temperature",
+    "top_p": "top_p",
+}
 ASKS_FOR_NOTHING: Mapping[str, tuple[object, ...]] = {
     "response_format": ({"type": "text"},),
     "usage": ({"include": True},),  # it always comes
     "tool_choice": ("auto", "none"),
 }
 PROMPT, REWRITE = "prompt", "rewrite_prompt"
-TALKERS = "multimodal"  # the catalogue's family of models that speak, and draw only when asked
 
 
 class StreamOptions(BaseModel):
@@ -56,19 +62,20 @@ class ChatFields(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     model: str | None = None
-    modalities: list[Literal["text", "image"]] | None = None
+    modalities: list[Literal["text", "image"]] | None = Field(None, min_length=1)
     image_config: dict[str, Any] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = None
     reply_form: Form | None = None
     reply_urls: Urls | None = None
+    partial_images: int | None = Field(None, ge=0, le=3)
 
 
 @dataclass(frozen=True, slots=True)
 class ChatAsked:
     """A chat request taken apart. ``given`` are the fields that say what to draw, flat, pictures among them;
-    ``prompt`` are words that stand outside the messages."""
+    ``prompt`` are words that stand outside the messages; ``for_words`` says how an answer in words is made."""
 
     fields: ChatFields
     conversation: Conversation
@@ -76,6 +83,13 @@ class ChatAsked:
     prompt: str | None
     form: ReplyForm
     warnings: tuple[Warning, ...]
+    for_words: Mapping[str, Any]
+
+    @property
+    def previews(self) -> int:
+        """How many partial pictures are sent; none where they could not be told from the whole one."""
+        streams = bool(self.fields.stream) and self.form.form != "markdown"
+        return (self.fields.partial_images or 0) if streams else 0
 
 
 def read_chat(body: Mapping[str, Any], wishes: Mapping[str, str], *, at_openrouters: bool) -> ChatAsked:
@@ -89,33 +103,25 @@ def read_chat(body: Mapping[str, Any], wishes: Mapping[str, str], *, at_openrout
     fields = checked_fields(ChatFields, {**wishes, **top})
     extra = dict(fields.model_extra or {})
     warnings = _dropped(extra)
+    if fields.partial_images and not fields.stream:
+        warnings += (Warning("partial_images", "ignored", "'partial_images' has no effect without 'stream'"),)
+    for_words = {name: extra.pop(name) for name in FOR_WORDS if name in extra}
     given = merged(("the body", extra), ("image_config", fields.image_config or {}))
     prompt = _prompt(given.pop(PROMPT, None))
     in_parts = isinstance(messages[-1].get("content"), list)
     hints = Hints(fields.modalities, fields.image_config, set(given), in_parts, at_openrouters)
+    form = chosen(hints, fields.reply_form, fields.reply_urls)
+    if fields.partial_images and fields.stream and form.form == "markdown":
+        message = "'partial_images' has no effect: in Markdown a partial picture could not be told from a whole one"
+        warnings += (Warning("partial_images", "ignored", message),)
     return ChatAsked(
         fields=fields,
         conversation=conversation,
         given=given,
         prompt=prompt,
-        form=chosen(hints, fields.reply_form, fields.reply_urls),
-        warnings=(*warnings, *_unused_words(conversation)),
-    )
-
-
-def require_pictures_wanted(fields: ChatFields, spec: ModelSpec, *, named: bool) -> None:
-    """Return when the reply is to have pictures: ``modalities`` says so, or is absent and the model does nothing else.
-
-    ``named``: the request names a model, not whichever fits. Raises InvalidRequest saying what is to be asked for.
-    """
-    if fields.modalities is None and (not fields.model or (named and spec.family != TALKERS)):
-        return
-    if fields.modalities is not None and "image" in fields.modalities:
-        return
-    raise InvalidRequest(
-        f"Invalid value for 'modalities': {shown(fields.modalities)}. This server draws and answers in no words: "
-        "'modalities' must contain 'image', as in ['image', 'text']",
-        param="modalities",
+        form=form,
+        warnings=warnings,
+        for_words=for_words,
     )
 
 
@@ -133,6 +139,22 @@ def settle_chat(asked: ChatAsked, given: Mapping[str, Any], spec: ModelSpec) -> 
     return replace(drawing, names={**drawing.names, **names}), warnings
 
 
+def settle_words(asked: ChatAsked, given: Mapping[str, Any], spec: ModelSpec) -> tuple[Drawing, tuple[Warning, ...]]:
+    """How an answer in words is made. What is said of pictures has no effect on it. Raises InvalidRequest."""
+    shared = {name: given[name] for name in ("n", "seed", "timeout") if name in given}
+    told = tuple(
+        Warning(name, "ignored", f"{name!r} has no effect: the answer is in words")
+        for name, value in given.items()
+        if name not in shared and value is not None
+    )
+    own: dict[str, Any] = {}
+    for name, ours in FOR_WORDS.items():
+        if asked.for_words.get(name) is not None:
+            own.setdefault(ours, asked.for_words[name])
+    drawing = settle({**shared, **own}, spec, tolerated=False)
+    return drawing, told
+
+
 def _not_rewritten(value: object) -> tuple[Warning, ...]:
     if not isinstance(value, bool):
         raise InvalidRequest(f"Invalid value for {REWRITE!r}: {shown(value)}. Allowed: true or false", param=REWRITE)
@@ -148,6 +170,16 @@ def _dropped(extra: dict[str, Any]) -> tuple[Warning, ...]:
         for name, value in taken.items()
         if value is not False and value not in ("", [], {}, *ASKS_FOR_NOTHING.get(name, ()))
     )
+
+
+def unspoken(asked: ChatAsked) -> tuple[Warning, ...]:
+    """What a request says about words, to a model that draws."""
+    given = tuple(
+        Warning(name, "ignored", f"{name!r} has no effect: the model draws")
+        for name, value in asked.for_words.items()
+        if value is not None
+    )
+    return (*given, *_unused_words(asked.conversation))
 
 
 def _unused_words(conversation: Conversation) -> tuple[Warning, ...]:

@@ -5,7 +5,7 @@ Owns the order: refuse what can be refused unread, then fetch and decode.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request as HttpRequest
 
@@ -16,25 +16,44 @@ from limner.api.gateway import gateway_of
 from limner.api.sources import Named, read_source, read_sources, within
 from limner.catalogue.images import operation_for
 from limner.catalogue.spec import ModelSpec
-from limner.core import Operation, Picture, Request, Warning
+from limner.core import Operation, Picture, Request, Said, Warning
+from limner.errors import InvalidRequest, ModelNotFound
 from limner.media.mask import as_mask
 
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What is to be drawn, its pictures still unread."""
+    """What is to be drawn, its pictures still unread. ``operation`` None: what pictures and mask make it."""
 
     prompt: str
     pictures: Sequence[Named]
     mask: Named | None
     drawing: Drawing
     previews: int = 0
+    operation: Operation | None = None
+    history: tuple[Said, ...] = ()
 
 
 def model_for(http: HttpRequest, name: str | None, *, has_pictures: bool) -> ModelSpec:
-    """The model that ``name`` means for such a request. Raises ModelNotFound."""
-    operation = Operation.EDIT if has_pictures else Operation.GENERATE
-    return gateway_of(http).service.roster.route(name or "", operation, has_images=has_pictures).spec
+    """The model that ``name`` means for such a request, able to do no more than the name itself asks for where it asks
+    for anything. Raises ModelNotFound."""
+    roster = gateway_of(http).service.roster
+    own = roster.operation_of(name or "")
+    operation = own or (Operation.EDIT if has_pictures else Operation.GENERATE)
+    try:
+        spec = roster.route(name or "", operation, has_images=has_pictures).spec
+    except ModelNotFound:
+        if name:
+            raise
+        return roster.default.spec  # which will say itself what it can do
+    return spec if own is None else replace(spec, operations=frozenset({own}))
+
+
+def name_given(http: HttpRequest, name: str | None, spec: ModelSpec) -> str | None:
+    """``name`` where it is one of the model's own, as clients expect to read it again; None where it meant whichever
+    fits, so that the reply has to say which that was."""
+    roster = gateway_of(http).service.roster
+    return name if name and roster.serves(name) and roster.find(name).spec.id == spec.id else None
 
 
 def takes_pictures(spec: ModelSpec) -> bool:
@@ -54,8 +73,12 @@ async def to_request(http: HttpRequest, spec: ModelSpec, brief: Brief) -> tuple[
         param = brief.pictures[-1][0]
         gateway.pictures.check_count(len(brief.pictures), spec.max_images, spec.id, param)
     inputs = await read_sources(http, brief.pictures, limit_s)
+    operation = brief.operation or operation_for(spec, images=len(inputs), mask=brief.mask is not None)
+    if operation not in spec.operations:  # it may be the name that was used which means less than the model can
+        able = ", ".join(other.value for other in spec.sorted_operations)
+        raise InvalidRequest(f"{spec.id} cannot {operation.value}. Allowed: {able}", param="operation")
     request = Request(
-        operation=operation_for(spec, images=len(inputs), mask=brief.mask is not None),
+        operation=operation,
         model=spec.id,
         prompt=brief.prompt,
         inputs=inputs,
@@ -67,6 +90,7 @@ async def to_request(http: HttpRequest, spec: ModelSpec, brief: Brief) -> tuple[
         params=drawing.params,
         previews=brief.previews,
         timeout_s=timeout_s,
+        history=brief.history,
     )
     return keep_background(request, drawing.warnings)
 

@@ -99,8 +99,7 @@ async def delete(http: HttpRequest, id: str) -> Response:
     gateway = gateway_of(http)
     caller_of(http).require("generate")
     image = await owned_image(http, id)
-    if await gateway.service.store.delete_image(image.id):
-        gateway.service.forget(image.key)
+    await gateway.service.forget(image.id)
     return Response(status_code=204)
 
 

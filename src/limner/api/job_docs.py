@@ -18,7 +18,8 @@ from limner.api.documents import (
     ref,
     reply,
 )
-from limner.api.openai_docs import JOB_HEADERS, JSON_PICTURES, MANNERS, fields
+from limner.api.openai_docs import JOB_HEADERS, JSON_PICTURES, MANNERS, WORDLESS, fields
+from limner.catalogue.resolve import PICTURELESS, PROMPTED
 from limner.core import Operation
 from limner.store.rows import JobStatus
 from limner.webhooks.hooks import MAX_URL_CHARACTERS
@@ -28,6 +29,7 @@ _STATUS: Final[Docs] = {"enum": list(get_args(JobStatus))}
 _SHARE: Final[Docs] = {"type": "number", "minimum": 0, "maximum": 1}
 _SECONDS: Final[Docs] = {"type": "number", "minimum": 0}
 _MOMENT: Final[Docs] = {"type": "integer", "description": "unix seconds"}
+_INSTANT: Final[Docs] = {"type": "number", "description": "unix seconds, to the millisecond"}
 _WEBHOOK_URL: Final[Docs] = {"type": "string", "format": "webhook-url", "maxLength": MAX_URL_CHARACTERS}
 _WEBHOOK: Final[Docs] = {
     "anyOf": [
@@ -37,7 +39,7 @@ _WEBHOOK: Final[Docs] = {
     "description": "where to say that the job has ended; see docs/api.md",
 }
 
-EVENT_NAMES = ("queued", "progress", "preview", "finished", "failed", "cancelled")
+EVENT_NAMES = ("queued", "progress", "preview", "words", "finished", "failed", "cancelled")
 
 SCHEMAS: Final[Docs] = {
     "Job": obj(
@@ -49,8 +51,8 @@ SCHEMAS: Final[Docs] = {
             "eta_s": nullable(NUMBER),
             "progress": _SHARE,
             "created_at": _MOMENT,
-            "started_at": nullable(_MOMENT),
-            "ended_at": nullable(_MOMENT),
+            "started_at": nullable(_INSTANT),
+            "ended_at": nullable(_INSTANT),
             "deadline_at": _MOMENT,
             "operation": _OPERATION,
             "model": STRING,
@@ -60,20 +62,29 @@ SCHEMAS: Final[Docs] = {
                 obj({"message": STRING, "type": STRING, "param": nullable(STRING), "code": STRING}),
             ),
             "cost": obj({"credits": nullable(NUMBER), "reserved_credits": NUMBER, "device_s": _SECONDS}),
-            "result": nullable(ref("Images")),
+            "result": nullable({"anyOf": [ref("Images"), ref("Description")]}),
         }
     ),
     "Jobs": page(ref("Job"), {"has_more": BOOLEAN, "first_id": nullable(STRING), "last_id": nullable(STRING)}),
 }
 
 _GENERATE: Final[Docs] = {"operation": {"const": Operation.GENERATE.value}, "webhook": nullable(_WEBHOOK)}
-_CHANGE: Final[Docs] = {
-    "operation": {"enum": [operation.value for operation in Operation if operation is not Operation.GENERATE]},
-    "webhook": nullable(_WEBHOOK),
-    **JSON_PICTURES,
-}
+_WORDY: Final = [operation.value for operation in Operation if operation in PROMPTED and operation not in PICTURELESS]
+_WORDLESS: Final = [operation.value for operation in Operation if operation not in PROMPTED | PICTURELESS]
+
+
+def _changes(operation: Docs, required: list[str], own: Docs) -> Docs:
+    extra = {"operation": operation, "webhook": nullable(_WEBHOOK), **JSON_PICTURES, **own}
+    return fields(extra, ["operation", *required])
+
+
 _ASKED: Final[Docs] = {
-    "anyOf": [fields(_GENERATE, ["operation", "prompt"]), fields(_CHANGE, ["operation", "prompt", "image"])]
+    "anyOf": [
+        fields(_GENERATE, ["operation", "prompt"]),
+        _changes({"enum": _WORDY}, ["prompt", "image"], {}),
+        _changes({"enum": _WORDLESS}, ["image"], WORDLESS),
+        _changes({"const": Operation.DESCRIBE.value}, [], {**WORDLESS, "question": STRING}),
+    ]
 }
 CREATE: Final[dict[str, Any]] = {
     "parameters": MANNERS[:2],

@@ -47,8 +47,8 @@ async def _fields(gateway: Gateway, job: Job) -> dict[str, Any]:
         "eta_s": _rounded(gateway.service.eta_s(job, position)),
         "progress": round(job.progress, 4),
         "created_at": int(job.times.created_at_s),
-        "started_at": _whole(job.times.started_at_s),
-        "ended_at": _whole(job.times.ended_at_s),
+        "started_at": _rounded(job.times.started_at_s, 3),
+        "ended_at": _rounded(job.times.ended_at_s, 3),
         "deadline_at": int(job.times.deadline_at_s),
         "operation": job.request.operation.value,
         "model": job.model,
@@ -68,12 +68,8 @@ def cost(job: Job) -> dict[str, Any]:
     }
 
 
-def _whole(at_s: float | None) -> int | None:
-    return None if at_s is None else int(at_s)
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 2)
+def _rounded(seconds: float | None, digits: int = 2) -> float | None:
+    return None if seconds is None else round(seconds, digits)
 
 
 async def accepted_response(http: HttpRequest, gateway: Gateway, job: Job, headers: dict[str, str]) -> Response:

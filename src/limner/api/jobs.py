@@ -10,7 +10,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 
 from limner.api import job_docs
-from limner.api.asking import Asked, Body, from_json, read_object, to_request
+from limner.api.asking import Asked, Body, asked_operation, from_json, parse_operation, read_object, to_request
 from limner.api.calls import Wire, conduct, job_accepted, timeout_s_of, with_keep_alive
 from limner.api.doorkeeper import caller_of
 from limner.api.envelope import error_body
@@ -38,7 +38,7 @@ async def create(http: HttpRequest) -> Response:
     fields = flatten(await read_object(http, gateway.settings.max_body_bytes))
     given = fields.pop("webhook", None)
     hook = None if given is None else parse_hook(given, gateway.settings)
-    asked = _asked(fields, gateway.settings.max_json_bytes)
+    asked = _asked(http, fields, gateway.settings.max_json_bytes)
     timeout_s = timeout_s_of(http, asked.fields.timeout, detached=True)
 
     async def read() -> tuple[Request, tuple[Warning, ...]]:
@@ -47,33 +47,22 @@ async def create(http: HttpRequest) -> Response:
         return request, tuple(one for one in warnings if one.param != "partial_images")  # events carry them
 
     wire = Wire(reply=job_accepted, response_format=asked.fields.response_format or "url")
-    return await conduct(http, asked.fields.model or "", read, wire, detached=True, hook=hook)
+    model = asked.fields.model or ""
+    return await conduct(http, model, read, wire, operation=asked.operation, detached=True, hook=hook)
 
 
-def _asked(fields: dict[str, Any], max_json_bytes: int) -> Asked:
-    operation = _operation(fields.pop("operation", None))
+def _asked(http: HttpRequest, fields: dict[str, Any], max_json_bytes: int) -> Asked:
+    given = fields.pop("operation", None)
+    operation = asked_operation(http, fields, None if given is None else parse_operation(given))
+    if operation is None:
+        raise MissingParameter("Missing required parameter: 'operation'", param="operation")
     if fields.get("stream"):
         raise InvalidRequest("a job does not stream its reply; follow /v1/jobs/{id}/events", param="stream")
     if operation is Operation.GENERATE:
         if len(orjson.dumps(fields)) > max_json_bytes:
             raise TooLarge(f"the JSON body is larger than {max_json_bytes} bytes, the most that is taken here")
         return Asked.of(operation, Body(fields))
-    body = from_json(fields)
-    if operation is Operation.EDIT and body.mask is not None:
-        operation = Operation.INPAINT
-    return Asked.of(operation, body)
-
-
-def _operation(given: Any) -> Operation:
-    if given is None:
-        raise MissingParameter("Missing required parameter: 'operation'", param="operation")
-    try:
-        return Operation(given)
-    except ValueError as error:
-        allowed = ", ".join(operation.value for operation in Operation)
-        raise InvalidRequest(
-            f"Invalid value for 'operation': {shown(given)}. Allowed: {allowed}", param="operation"
-        ) from error
+    return Asked.of(operation, from_json(fields))
 
 
 @router.get("/v1/jobs", openapi_extra=job_docs.LIST)
@@ -109,7 +98,7 @@ def _filter(http: HttpRequest, owner: str | None) -> JobFilter:
         owner=owner,
         statuses=frozenset(status for status in STATUSES if status in statuses),
         model=query.get("model"),
-        operation=None if operation is None else _operation(operation).value,
+        operation=None if operation is None else parse_operation(operation).value,
         created_after_s=_number(http, "created_after"),
         created_before_s=_number(http, "created_before"),
         before=query.get("after"),

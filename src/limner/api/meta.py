@@ -5,27 +5,36 @@ from typing import Any
 import orjson
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from limner.api import server_docs
 from limner.api.gateway import gateway_of
 from limner.api.gemini import models as google
 from limner.api.paths import MODEL
 from limner.catalogue import describe, schema
+from limner.catalogue.load import Virtual
 from limner.errors import NotFound
 from limner.roster import ServedModel
 
 router = APIRouter(tags=["Server"])
 
 
+@router.head("/", include_in_schema=False)
+@router.get("/", include_in_schema=False)
+async def front() -> Response:
+    """Whoever opens the server's address in a browser is shown what it can do."""
+    return RedirectResponse("docs")  # relative: a proxy may serve all of this under a prefix
+
+
 @router.head("/v1/models", include_in_schema=False)
 @router.get("/v1/models", openapi_extra=server_docs.MODELS)
 async def models(http: HttpRequest) -> Response:
-    """The served models with their parameters, sizes and limits."""
+    """The served models with their parameters, sizes and limits, and the names that mean whichever fits."""
     if google.is_googles(http):
         return google.listing(http)
-    served = [_entry(model) for model in gateway_of(http).service.roster]
-    return _json({"object": "list", "data": served})
+    roster = gateway_of(http).service.roster
+    served = [_entry(model) for model in roster]
+    return _json({"object": "list", "data": [*served, *(_virtual(each, model) for each, model in roster.virtual())]})
 
 
 @router.head(f"/v1/models/{MODEL}", include_in_schema=False)
@@ -36,13 +45,22 @@ async def model(http: HttpRequest, model_id: str) -> Response:
         raise NotFound("no such path: /v1/models/; the list is at /v1/models")
     if google.is_googles(http):
         return google.one(http, model_id)
-    found = gateway_of(http).service.roster.find(model_id)
-    return _json({**_entry(found), "schema": schema(found.spec)})
+    roster = gateway_of(http).service.roster
+    found = roster.find(model_id)
+    named = next((each for each, _ in roster.virtual() if each.id.casefold() == model_id.casefold()), None)
+    entry = _entry(found) if named is None else _virtual(named, found)
+    return _json({**entry, "schema": schema(found.spec)})
 
 
 def _entry(model: ServedModel) -> dict[str, Any]:
     stand_in = None if model.stand_in is None else model.stand_in.spec.id
     return {**describe(model.spec), "state": model.state, "stand_in": stand_in}
+
+
+def _virtual(name: Virtual, model: ServedModel) -> dict[str, Any]:
+    """A name that means whichever model fits: described as the one that it means for plain words."""
+    own: dict[str, Any] = {"id": name.id, "title": name.title, "aliases": [], "licence": None, "notes": []}
+    return {**_entry(model), **own, "resolves_to": model.spec.id}
 
 
 def _json(value: object) -> Response:

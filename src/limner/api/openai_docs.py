@@ -20,6 +20,7 @@ from limner.api.documents import (
 )
 from limner.api.manners import IDEMPOTENCY_KEY, NO, YES
 from limner.api.openai_fields import ImageFields
+from limner.core import Operation
 
 # Format names that are ours: they tell people and tools what a string is for.
 _FILE: Final[Docs] = {"type": "string", "format": "binary"}
@@ -96,8 +97,8 @@ SCHEMAS: Final[Docs] = {
     ),
     "Made": obj(
         {
-            "job_id": STRING,
-            "operation": STRING,
+            "job_id": nullable(STRING),
+            "operation": nullable(STRING),
             "reason": nullable(STRING),
             "model": STRING,
             "model_revision": nullable(STRING),
@@ -105,7 +106,8 @@ SCHEMAS: Final[Docs] = {
             "files": array(STRING),
             "warnings": array(ref("Warning")),
             "timings_s": {"type": "object", "additionalProperties": NUMBER},
-        }
+        },
+        optional=("model_revision",),
     ),
     "Estimate": obj(
         {
@@ -138,12 +140,14 @@ def fields(extra: Docs, required: list[str]) -> Docs:
     }
 
 
-def pictures(body: Docs) -> Docs:
-    """A POST that makes pictures: ``body`` is its requestBody."""
-    made = reply("The pictures, or what they would cost", {"anyOf": [ref("Images"), ref("Estimate")]})
-    made["content"] |= events("", *EVENT_NAMES)["content"]
+def pictures(body: Docs, *more: Docs, answers: tuple[str, ...] = ("Images",)) -> Docs:
+    """A POST that makes pictures, or else one of the ``answers``: ``body`` is its requestBody, ``more`` are its own
+    parameters."""
+    made = reply("What was made, or what it would cost", {"anyOf": [*map(ref, answers), ref("Estimate")]})
+    if "Images" in answers:
+        made["content"] |= events("", *EVENT_NAMES)["content"]
     return {
-        "parameters": MANNERS,
+        "parameters": [*MANNERS, *more],
         "requestBody": body,
         "responses": {
             "200": {**made, "headers": JOB_HEADERS},
@@ -173,15 +177,32 @@ _FORM: Final = {
     "url": array(_URL),
     "extra_body": {"type": "string", "description": "a JSON object with more parameters"},
 }
-GENERATIONS: Final[dict[str, Any]] = pictures({"required": True, "content": _json(fields({}, ["prompt"]))})
-EDITS: Final[dict[str, Any]] = pictures(
-    {
-        "required": True,
-        "content": {
-            "multipart/form-data": {"schema": _as_form(fields(_FORM, ["prompt", "image"]))},
-            **_json(fields(JSON_PICTURES, ["prompt", "image"])),
-        },
-    }
+_RESPONSE_FORMAT: Final = query("response_format", {"enum": ["b64_json", "url"]}, "as the field of that name")
+GENERATIONS: Final[dict[str, Any]] = pictures(
+    {"required": True, "content": _json(fields({}, ["prompt"]))}, _RESPONSE_FORMAT
+)
+
+
+def changes(*asked: tuple[Docs, list[str]], answers: tuple[str, ...] = ("Images",)) -> Docs:
+    """A POST that takes pictures in a form or in JSON, with one of the ``asked``: fields, and which are required."""
+    forms = [_as_form(fields({**_FORM, **own}, required)) for own, required in asked]
+    objects = [fields({**JSON_PICTURES, **own}, required) for own, required in asked]
+    content = {"multipart/form-data": {"schema": _any_of(forms)}, **_json(_any_of(objects))}
+    return pictures({"required": True, "content": content}, _RESPONSE_FORMAT, answers=answers)
+
+
+def _any_of(schemas: list[Docs]) -> Docs:
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+
+
+WORDLESS: Final[Docs] = {"prompt": {"type": "string"}}  # where a prompt may say more and need not
+_EDITING: Final = {Operation.EDIT.value, Operation.INPAINT.value}
+_OTHERWISE: Final = [operation.value for operation in Operation if operation not in (*_EDITING, Operation.GENERATE)]
+_WHAT: Final = {"description": "what is to be done; without it, an edit, and with a mask inpainting"}
+EDITS: Final[dict[str, Any]] = changes(
+    ({"operation": {"enum": sorted(_EDITING), **_WHAT}}, ["prompt", "image"]),
+    ({**WORDLESS, "operation": {"enum": _OTHERWISE, **_WHAT}}, ["operation", "image"]),
+    answers=("Images", "Description"),
 )
 # Whether pictures are taken, and which, is up to the picture that is drawn again.
 _AGAIN: Final = {

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from limner.catalogue.spec import ModelSpec, ParamSpec
 from limner.catalogue.values import SHOWN_CHARS, shown
 from limner.core import Lora, ParamValue, Size, Warning
-from limner.errors import InvalidRequest, MissingParameter, TooLarge
+from limner.errors import InvalidRequest, TooLarge
 
 Quality = Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"]
 MAX_JSON_VALUES = 100_000
@@ -140,12 +140,9 @@ def parse(fields: Mapping[str, Any], *, from_form: bool) -> ImageFields:
     if isinstance(cleaned.get("output_format"), str):
         cleaned["output_format"] = cleaned["output_format"].strip().lower().replace("jpg", "jpeg")
     try:
-        parsed = ImageFields.model_validate(cleaned, strict=not from_form)
+        return ImageFields.model_validate(cleaned, strict=not from_form)
     except ValidationError as error:
         raise _explain(error) from error
-    if parsed.prompt is None:
-        raise MissingParameter("Missing required parameter: 'prompt'", param="prompt")
-    return parsed
 
 
 def model_params(parsed: ImageFields, spec: ModelSpec, *, from_form: bool) -> dict[str, ParamValue]:

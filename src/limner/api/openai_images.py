@@ -1,7 +1,7 @@
 """The OpenAI Images dialect: ``/v1/images/generations`` and ``/v1/images/edits``, JSON, multipart and streams."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from fastapi import APIRouter
@@ -10,15 +10,20 @@ from starlette.responses import Response
 
 from limner.api import openai_docs
 from limner.api.asking import Asked, read_edit, read_generation, to_request
-from limner.api.calls import Call, Wire, conduct, timeout_s_of
+from limner.api.calls import Call, Stream, Wire, conduct, timeout_s_of
 from limner.api.envelope import error_body
 from limner.api.gateway import Gateway, gateway_of
 from limner.api.replies import event_bytes, images_body, limner_object, usage
-from limner.core import Preview, Progress, Request, Warning
-from limner.errors import LimnerError
-from limner.jobs import Job, Outcome
+from limner.catalogue.values import shown
+from limner.core import Operation, Preview, Progress, Request, Warning
+from limner.errors import InvalidRequest, LimnerError
+from limner.jobs import Job, Outcome, ResponseFormat
 
 router = APIRouter(tags=["OpenAI Images"])
+RESPONSE_FORMAT: Final = "response_format"
+FORMATS: Final[tuple[ResponseFormat, ...]] = ("b64_json", "url")
+# OpenAI's models that answer with links unless they are asked for the pictures, and whose clients rely on it.
+LINKED: Final = frozenset({"dall-e-2", "dall-e-3"})
 
 
 @router.post("/v1/images/generations", openapi_extra=openai_docs.GENERATIONS)
@@ -50,14 +55,40 @@ async def answer(http: HttpRequest, asked: Asked) -> Response:
     previews = (fields.partial_images or 0) if fields.stream else 0
     wire = Wire(
         reply=_body,
-        stream=_stream if fields.stream else None,
-        response_format="url" if fields.response_format == "url" else "b64_json",
+        stream=_stream_of(asked),
+        response_format=_response_format(http, asked),
     )
 
     async def read() -> tuple[Request, tuple[Warning, ...]]:
         return await to_request(gateway, asked, previews=previews, timeout_s=timeout_s)
 
-    return await conduct(http, fields.model or "", read, wire)
+    return await conduct(http, fields.model or "", read, wire, operation=asked.operation)
+
+
+def _response_format(http: HttpRequest, asked: Asked) -> ResponseFormat:
+    """As the body says, or the query, for clients that cannot add fields to a body; else as the model's own clients
+    expect. Raises InvalidRequest."""
+    if asked.fields.response_format is not None:
+        return asked.fields.response_format
+    wish = http.query_params.get(RESPONSE_FORMAT)
+    if wish is None:
+        return "url" if (asked.fields.model or "").lower().removeprefix("openai/") in LINKED else "b64_json"
+    for known in FORMATS:
+        if wish == known:
+            return known
+    raise InvalidRequest(
+        f"Invalid value for {RESPONSE_FORMAT!r}: {shown(wish)}. Allowed: {', '.join(FORMATS)}", param=RESPONSE_FORMAT
+    )
+
+
+def _stream_of(asked: Asked) -> Stream | None:
+    """How the reply is streamed, if that was asked for. Raises InvalidRequest for an answer in words."""
+    if not asked.fields.stream:
+        return None
+    if asked.operation is Operation.DESCRIBE:
+        message = "an answer in words is streamed by /v1/chat/completions; here it comes whole, without 'stream'"
+        raise InvalidRequest(message, param="stream")
+    return _stream
 
 
 async def _body(call: Call) -> Response:

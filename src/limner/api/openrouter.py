@@ -16,7 +16,7 @@ from limner.api.calls import Call, Wire, conduct
 from limner.api.chat_messages import url_of
 from limner.api.chat_pictures import in_order
 from limner.api.chat_replies import DONE, Telling, chat_usage, told
-from limner.api.composing import Brief, model_for, to_request
+from limner.api.composing import Brief, model_for, name_given, to_request
 from limner.api.drawing import Drawing, in_their_words, settle
 from limner.api.embedding import Embedded, embedded
 from limner.api.envelope import error_body
@@ -62,6 +62,7 @@ async def images(http: HttpRequest) -> Response:
     spec = model_for(http, fields.model, has_pictures=bool(references))
     pictures, counts = in_order(spec, references, {})
     names = {PLAIN: REFERENCES}
+    telling = Telling(None, names, name_given(http, fields.model, spec))
 
     async def read() -> tuple[Request, tuple[Warning, ...]]:
         drawing, warnings = _drawing({**(fields.model_extra or {}), **counts}, spec)
@@ -71,7 +72,7 @@ async def images(http: HttpRequest) -> Response:
         return request, (*warnings, *told)
 
     try:
-        return await conduct(http, spec.id, read, _wire(fields, Telling(None, names)))
+        return await conduct(http, spec.id, read, _wire(fields, telling))
     except LimnerError as error:
         in_their_words(error, names)
         raise
@@ -129,7 +130,7 @@ def _wire(fields: ImagesFields, telling: Telling) -> Wire:
 async def _body(call: Call, outcome: Outcome, telling: Telling) -> bytes:
     files, data = await _pictures(call, outcome)
     created = int(call.job.times.ended_at_s or call.job.times.created_at_s)
-    body = {"created": created, "data": data, "usage": _usage(call.job), "model": call.job.model}
+    body = {"created": created, "data": data, "usage": _usage(call.job), "model": telling.model or call.job.model}
     return files.in_json({**body, "limner": told(call.job, outcome, telling)})
 
 

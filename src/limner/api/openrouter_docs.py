@@ -3,7 +3,20 @@
 from typing import Any, Final
 
 from limner.api.chat_docs import DRAWING, MODEL, PICTURE, USAGE, data_events, drawing_post
-from limner.api.documents import INTEGER, NUMBER, STRING, Docs, array, nullable, obj, ref, some
+from limner.api.documents import (
+    BOOLEAN,
+    INTEGER,
+    NUMBER,
+    STRING,
+    Docs,
+    array,
+    errors,
+    nullable,
+    obj,
+    ref,
+    reply,
+    some,
+)
 from limner.api.openai_docs import EXTENSIONS
 
 _REFERENCE: Final[Docs] = {"anyOf": [obj({"image_url": PICTURE}, more=True), PICTURE]}
@@ -25,13 +38,47 @@ _ASKED: Final[Docs] = {
     "additionalProperties": True,
 }
 _COST: Final[Docs] = {**USAGE["properties"], "cost": {**NUMBER, "description": "in credits"}}
+_CAPABILITY: Final[Docs] = {
+    "anyOf": [
+        obj({"type": {"const": "enum"}, "values": some(STRING)}),
+        obj({"type": {"const": "range"}, "min": NUMBER, "max": NUMBER}),
+        obj({"type": {"const": "boolean"}}),
+    ]
+}
+_TAKEN: Final[Docs] = {
+    "supported_parameters": {"type": "object", "additionalProperties": _CAPABILITY},
+    "supports_streaming": BOOLEAN,
+}
+_PRICE: Final[Docs] = obj(
+    {"billable": STRING, "unit": STRING, "cost_usd": {**NUMBER, "description": "in credits of this server"}}
+)
+_ENDPOINT: Final[Docs] = {
+    **_TAKEN,
+    "provider_name": STRING,
+    "provider_slug": STRING,
+    "provider_tag": STRING,
+    "allowed_passthrough_parameters": array(STRING),
+    "pricing": array(_PRICE),
+}
 SCHEMAS: Final[Docs] = {
+    "OpenRouterModel": obj(
+        {
+            **_TAKEN,
+            "id": STRING,
+            "name": STRING,
+            "created": INTEGER,
+            "description": STRING,
+            "architecture": obj({"input_modalities": some(STRING), "output_modalities": some(STRING)}),
+            "endpoints": {**STRING, "description": "where the details are"},
+        }
+    ),
+    "OpenRouterEndpoints": obj({"id": STRING, "endpoints": some(obj(_ENDPOINT))}),
     "OpenRouterImages": obj(
         {
             "created": INTEGER,
             "data": some(obj({"b64_json": STRING, "media_type": STRING})),
             "usage": {**USAGE, "properties": _COST, "required": list(_COST)},
-            "model": {**STRING, "description": "the one that drew"},
+            "model": {**STRING, "description": "the one that drew, as the request calls it"},
             "limner": ref("Made"),
         }
     ),
@@ -39,3 +86,9 @@ SCHEMAS: Final[Docs] = {
 IMAGES: Final[dict[str, Any]] = drawing_post(
     _ASKED, ref("OpenRouterImages"), data_events("partial pictures, and one completed event a picture")
 )
+MODELS: Final[dict[str, Any]] = {
+    "responses": {"200": reply("The served models that draw", obj({"data": array(ref("OpenRouterModel"))}))}
+}
+ENDPOINTS: Final[dict[str, Any]] = {
+    "responses": {"200": reply("Where the model is drawn: here", ref("OpenRouterEndpoints")), **errors(404)}
+}

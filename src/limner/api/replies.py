@@ -51,6 +51,16 @@ def usage(request: Request) -> dict[str, Any]:
     }
 
 
+def spoken_tokens(request: Request, outcome: Outcome) -> tuple[dict[str, int], int]:
+    """What an answer in words took: tokens read, of text and of pictures, and written; as the model has counted them,
+    or else by fixed rates."""
+    details: dict[str, int] = usage(request)["input_tokens_details"]
+    if outcome.tokens is None:
+        return details, -(-len((outcome.text or "").encode()) // TEXT_TOKEN_BYTES)
+    image = min(details["image_tokens"], outcome.tokens.read)
+    return {"text_tokens": outcome.tokens.read - image, "image_tokens": image}, outcome.tokens.written
+
+
 def limner_object(job: Job, outcome: Outcome) -> dict[str, Any]:
     """What was really done: the top-level ``limner`` key."""
     warnings = (*job.warnings, *outcome.warnings)
@@ -93,8 +103,10 @@ def common_fields(job: Job) -> dict[str, Any]:
 async def images_body(job: Job, outcome: Outcome, service: Service, links: Links | None) -> bytes:
     """``{"created", "data": [...], ...}`` as JSON bytes; ``links`` makes ``data[].url``, None ``data[].b64_json``.
 
-    Raises NotFound once the pictures' time is over.
+    An answer in words is `words_body`. Raises NotFound once the pictures' time is over.
     """
+    if outcome.text is not None:
+        return words_body(job, outcome)
     if not outcome.pictures:
         raise NotFound(f"the pictures of {job.id} are no longer kept")
     created = int(job.times.ended_at_s or job.times.created_at_s)
@@ -108,6 +120,20 @@ async def images_body(job: Job, outcome: Outcome, service: Service, links: Links
     parts[-1] = b'"}],'
     parts.append(memoryview(orjson.dumps(envelope))[1:])
     return b"".join(parts)  # one copy of the megabytes, not three
+
+
+def words_body(job: Job, outcome: Outcome) -> bytes:
+    """``{"created", "text", "usage", "limner"}`` as JSON bytes: the answer of an operation that answers in words."""
+    read, written = spoken_tokens(job.request, outcome)
+    counted = {
+        "input_tokens": sum(read.values()),
+        "input_tokens_details": read,
+        "output_tokens": written,
+        "total_tokens": sum(read.values()) + written,
+    }
+    created = int(job.times.ended_at_s or job.times.created_at_s)
+    told = {"created": created, "text": outcome.text, "usage": counted, "limner": limner_object(job, outcome)}
+    return orjson.dumps(told)
 
 
 def event_bytes(kind: Literal["partial_image", "completed"], job: Job, file: bytes, extra: Mapping[str, Any]) -> bytes:

@@ -53,8 +53,6 @@ def _asked(record: Mapping[str, Any], seed: int, changes: dict[str, Any]) -> Ask
         return Asked.of(operation, Body(fields))
     body = from_json(fields)
     _require_pictures(record, body)
-    if operation is Operation.EDIT and body.mask is not None:
-        operation = Operation.INPAINT
     return replace(Asked.of(operation, body), compare=_comparison(record))
 
 

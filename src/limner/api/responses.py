@@ -1,8 +1,12 @@
-"""OpenAI's Responses with the image_generation tool: ``/v1/responses``, streams and background responses included."""
+"""OpenAI's Responses: ``/v1/responses`` with the image_generation tool, or in words about pictures.
+
+Streams and background responses are included.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import orjson
 from fastapi import APIRouter
@@ -12,21 +16,20 @@ from starlette.responses import Response
 from limner.api import responses_docs
 from limner.api.asking import read_object
 from limner.api.calls import Call, Wire, conduct, job_accepted
-from limner.api.chat_pictures import in_order
-from limner.api.chat_prompt import Wanted, wanted
-from limner.api.chat_replies import Telling
-from limner.api.composing import Brief, model_for, takes_pictures, to_request
+from limner.api.chat_pictures import MASK, in_order
+from limner.api.chat_replies import Telling, words_answer
+from limner.api.chat_turns import Asking, Plan, fitted, planned
+from limner.api.composing import Brief, to_request
 from limner.api.doorkeeper import caller_of
-from limner.api.drawing import in_their_words, settle
+from limner.api.drawing import Drawing, in_their_words, settle
 from limner.api.gateway import gateway_of
-from limner.api.responses_fields import ResponseAsked, read_response
+from limner.api.responses_fields import FOR_WORDS, ResponseAsked, read_response, unspoken, without_tool
 from limner.api.responses_input import read_input
-from limner.api.responses_replies import NOTHING_ECHOED, Events, completed, job_id, unfinished
+from limner.api.responses_replies import NOTHING_ECHOED, Events, completed, head_of_words, job_id, said, unfinished
 from limner.catalogue.images import PLAIN
-from limner.catalogue.spec import ModelSpec
 from limner.chat import Conversation, Shown, Turn
-from limner.core import Preview, Progress, Request, Warning
-from limner.errors import LimnerError, MissingParameter, NotFound
+from limner.core import Operation, Preview, Progress, Request, Said, Warning, Words
+from limner.errors import InvalidRequest, LimnerError, MissingParameter, NotFound
 from limner.jobs import Job, Outcome
 
 router = APIRouter(tags=["Responses"])
@@ -34,24 +37,29 @@ router = APIRouter(tags=["Responses"])
 
 @router.post("/v1/responses", openapi_extra=responses_docs.CREATE)
 async def create(http: HttpRequest) -> Response:
-    """Draw what the input asks for, with the image_generation tool."""
+    """Draw what the input asks for, with the image_generation tool, or answer it in words."""
     body = await read_object(http, gateway_of(http).settings.max_body_bytes)
     asked = await asyncio.to_thread(read_response, body)
     earlier = await _earlier(http, asked.fields.previous_response_id)
     conversation = await asyncio.to_thread(read_input, asked.input, earlier)
-    spec = model_for(http, asked.model, has_pictures=bool(conversation.pictures))
-    want, told = _wanted(asked, conversation, spec)
-    pictures, counts = in_order(spec, want.pictures, {})
+    plan, told = _planned(http, asked, conversation)
+    if plan.reply is not None:
+        return _said(http, asked, plan, plan.reply)
+    spec = plan.spec
+    assert spec is not None, "what is run has a model"
+    pictures, counts = in_order(spec, plan.pictures, {})
     names = {PLAIN: pictures[0][0] if pictures else "input"}
 
     async def read() -> tuple[Request, tuple[Warning, ...]]:
-        drawing = settle({**asked.given, **counts}, spec, tolerated=True)
+        drawing, more = _settled(asked, {**asked.given, **counts}, plan)
         names.update(drawing.names)
-        previews = (asked.tool.partial_images or 0) if asked.fields.stream else 0
-        request, warnings = await to_request(http, spec, Brief(want.prompt, pictures, asked.mask, drawing, previews))
-        return request, (*asked.warnings, *told, *warnings)
+        mask = asked.mask if plan.mask is None else (plan.mask.param, plan.mask.source)
+        history = (*_instructions(asked), *plan.history) if plan.speaks else ()
+        brief = Brief(plan.prompt, pictures, mask, drawing, asked.partial_images, plan.operation, history)
+        request, warnings = await to_request(http, spec, brief)
+        return request, (*asked.warnings, *told, *more, *warnings)
 
-    wire = _wire(asked, Telling(want.reason, names))
+    wire = _wire(asked, Telling(plan.reason, names))
     try:
         return await conduct(http, spec.id, read, wire, detached=bool(asked.fields.background))
     except LimnerError as error:
@@ -74,19 +82,58 @@ async def cancel(http: HttpRequest, response_id: str) -> Response:
     return await _shown(http, job)
 
 
-def _wanted(asked: ResponseAsked, conversation: Conversation, spec: ModelSpec) -> tuple[Wanted, tuple[Warning, ...]]:
-    """What is to be drawn, as far as the tool's ``action`` allows."""
-    want = wanted(conversation, prompt=None, has_references=False, takes_pictures=takes_pictures(spec))
-    if asked.tool.action == "edit" and not want.pictures:
+def _planned(http: HttpRequest, asked: ResponseAsked, conversation: Conversation) -> tuple[Plan, tuple[Warning, ...]]:
+    """What is to be done, as far as the tool and its ``action`` allow."""
+    beside = (*asked.given, *(() if asked.mask is None else (MASK,)))
+    try:
+        plan = planned(http, Asking(asked.model, conversation, modalities=asked.modalities, fields=beside))
+    except InvalidRequest as error:
+        if asked.tool is None and error.param == "modalities":
+            raise without_tool() from error
+        raise
+    action = None if asked.tool is None else asked.tool.action
+    if action == "edit" and not plan.pictures:
         raise MissingParameter("Missing required parameter: 'input' has no picture to edit", param="input")
-    if asked.tool.action != "generate" or not want.pictures:
-        return want, ()
-    message = f"'action' is generate: {len(want.pictures)} pictures of the input are left aside"
-    return replace(want, pictures=(), reason="action is generate"), (Warning("input", "ignored", message),)
+    if action != "generate" or not plan.pictures:
+        return plan, ()
+    message = f"'action' is generate: {len(plan.pictures)} pictures of the input are left aside"
+    anew = replace(plan, pictures=(), mask=None, operation=None, reason="action is generate")
+    return anew, (Warning("input", "ignored", message),)
+
+
+def _settled(asked: ResponseAsked, given: Mapping[str, Any], plan: Plan) -> tuple[Drawing, tuple[Warning, ...]]:
+    assert plan.spec is not None, "what is run has a model"
+    if plan.operation is not Operation.DESCRIBE:
+        fields, told = fitted(given, plan)
+        drawing = settle(fields, plan.spec, tolerated=True)
+        return replace(drawing, size=plan.size_for(drawing, fields)), (*unspoken(asked), *told)
+    own = {ours: asked.about_words[name] for name, ours in FOR_WORDS.items() if name in asked.about_words}
+    shared = {name: given[name] for name in ("n", "seed", "timeout") if name in given}
+    told = tuple(
+        Warning(name, "ignored", f"{name!r} has no effect: the answer is in words")
+        for name in given
+        if name not in shared
+    )
+    return settle({**shared, **own}, plan.spec, tolerated=False), told
+
+
+def _instructions(asked: ResponseAsked) -> tuple[Said, ...]:
+    words = asked.about_words.get("instructions")
+    return (Said("system", words),) if isinstance(words, str) and words else ()
+
+
+def _said(http: HttpRequest, asked: ResponseAsked, plan: Plan, text: str) -> Response:
+    """Words for which nothing has to be run."""
+    model = asked.model or gateway_of(http).service.roster.default.spec.id
+    answer = words_answer(head_of_words(model), plan.prompt, text, plan.reason)
+    if not asked.fields.stream:
+        return _json(orjson.dumps(said(answer, asked.echo)))
+    events = Events(None, asked.echo, Telling(plan.reason, {}))
+    return Response(b"".join(events.said(answer)), media_type="text/event-stream")
 
 
 async def _earlier(http: HttpRequest, previous: str | None) -> tuple[Turn, ...]:
-    """The turns of the response before: what was asked, and what was drawn."""
+    """The turns of the response before: what was asked, and what was drawn or said."""
     if previous is None:
         return ()
     job = await _job(http, previous, "previous_response_id")
@@ -94,7 +141,9 @@ async def _earlier(http: HttpRequest, previous: str | None) -> tuple[Turn, ...]:
     made = (
         [] if outcome is None else [Shown(one.id, 1, "assistant", "previous_response_id") for one in outcome.pictures]
     )
-    return Turn("user", job.request.prompt), Turn("assistant", "", tuple(made))
+    before = (Turn(said.role, said.text) for said in job.request.history)
+    text = "" if outcome is None or outcome.text is None else outcome.text
+    return *before, Turn("user", job.request.prompt), Turn("assistant", text, tuple(made))
 
 
 async def _job(http: HttpRequest, response_id: str, param: str) -> Job:
@@ -132,6 +181,8 @@ def _wire(asked: ResponseAsked, telling: Telling) -> Wire:
                         yield b": progress %d/%d\n\n" % (step, total)
                     case Preview():
                         yield await events.partial(event)
+                    case Words(text):
+                        yield events.words(text)
                     case Outcome():
                         async for chunk in events.closing(event):
                             yield chunk

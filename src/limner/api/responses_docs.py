@@ -23,6 +23,8 @@ from limner.api.responses_fields import TOOL, ResponseFields, ToolFields
 EVENT_NAMES: Final = (
     *(f"response.{name}" for name in ("created", "in_progress", "completed", "failed")),
     *(f"response.output_item.{name}" for name in ("added", "done")),
+    *(f"response.content_part.{name}" for name in ("added", "done")),
+    *(f"response.output_text.{name}" for name in ("delta", "done")),
     *(f"response.image_generation_call.{name}" for name in ("in_progress", "generating", "partial_image", "completed")),
 )
 
@@ -57,7 +59,7 @@ _ASKED: Final[Docs] = {
         "tools": some({"anyOf": [_TOOL, obj({"type": STRING}, more=True)]}),
         "extra_body": EXTENSIONS["extra_body"],
     },
-    "required": ["input", "tools"],
+    "required": ["input"],
     "additionalProperties": True,
 }
 
@@ -72,6 +74,15 @@ _MADE: Final[Docs] = obj(
         "output_format": STRING,
         "quality": STRING,
         "size": STRING,
+    }
+)
+_SAID: Final[Docs] = obj(
+    {
+        "id": STRING,
+        "type": {"const": "message"},
+        "status": STRING,
+        "role": {"const": "assistant"},
+        "content": array(obj({"type": {"const": "output_text"}, "text": STRING}, more=True)),
     }
 )
 _USAGE: Final[Docs] = obj(
@@ -94,8 +105,8 @@ SCHEMAS: Final[Docs] = {
             "status": {"enum": ["queued", "in_progress", "completed", "failed", "cancelled"]},
             "background": BOOLEAN,
             "error": nullable(obj({"code": STRING, "message": STRING})),
-            "model": {"type": "string", "description": "the one that drew"},
-            "output": array(_MADE),
+            "model": {"type": "string", "description": "the one that drew or answered"},
+            "output": array({"anyOf": [_MADE, _SAID]}),
             "usage": nullable(_USAGE),
             "limner": ref("Made"),
         },

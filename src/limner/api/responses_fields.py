@@ -18,12 +18,13 @@ from limner.core import Warning
 from limner.errors import InvalidRequest, MissingParameter
 
 TOOL = "image_generation"
+FOR_WORDS: Mapping[str, str] = {"max_output_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p"}
 WITHOUT_EFFECT = frozenset(
     {
-        "access_programs", "background_options", "context_management", "image", "include", "instructions",
-        "max_output_tokens", "max_tool_calls", "moderation", "parallel_tool_calls", "prompt_cache_key",
+        "access_programs", "background_options", "context_management", "image", "include",
+        "max_tool_calls", "moderation", "parallel_tool_calls", "prompt_cache_key",
         "prompt_cache_options", "prompt_cache_retention", "reasoning", "safety_identifier", "service_tier", "store",
-        "stream_options", "temperature", "text", "top_logprobs", "top_p", "truncation",
+        "stream_options", "text", "top_logprobs", "truncation",
     }
 )  # fmt: skip
 ASKS_FOR_NOTHING: Mapping[str, tuple[object, ...]] = {
@@ -65,20 +66,34 @@ class ToolFields(BaseModel):
 @dataclass(frozen=True, slots=True)
 class ResponseAsked:
     """A Responses request taken apart. ``given`` are the fields that say what to draw, flat; ``echo`` is what the reply
-    repeats."""
+    repeats, ``about_words`` says how an answer in words is made. Without the ``tool`` nothing is drawn."""
 
     fields: ResponseFields
-    tool: ToolFields
+    tool: ToolFields | None
     input: object
     given: Mapping[str, Any]
     mask: tuple[str, str] | None
     echo: Mapping[str, Any]
     warnings: tuple[Warning, ...]
+    about_words: Mapping[str, Any]
 
     @property
     def model(self) -> str | None:
         """The name of the model that is to draw: the tool's, or else the one that calls it."""
-        return self.tool.model or self.fields.model
+        return (self.tool.model if self.tool else None) or self.fields.model
+
+    @property
+    def modalities(self) -> frozenset[str] | None:
+        """What the reply may consist of; None: whatever fits."""
+        if self.tool is None:
+            return frozenset({"text"})
+        forced = self.tool.action is not None or self.fields.tool_choice not in (None, "auto")
+        return frozenset({"image"}) if forced else None
+
+    @property
+    def partial_images(self) -> int:
+        """How many partial pictures a stream has."""
+        return (self.tool.partial_images or 0) if self.tool and self.fields.stream else 0
 
 
 def read_response(body: Mapping[str, Any]) -> ResponseAsked:
@@ -88,19 +103,20 @@ def read_response(body: Mapping[str, Any]) -> ResponseAsked:
     fields = checked_fields(ResponseFields, top)
     extra = dict(fields.model_extra or {})
     position, others = _tool_of(fields.tools or [])
-    where = f"tools[{position}]"
-    tool = checked_fields(ToolFields, _given(fields.tools, position), f"{where}.")
+    where = "tools" if position is None else f"tools[{position}]"
+    tool = None if position is None else checked_fields(ToolFields, _given(fields.tools, position), f"{where}.")
     _check_choice(fields.tool_choice)
-    instructions = extra.get("instructions")
+    about_words = {name: extra.pop(name) for name in (*FOR_WORDS, "instructions") if extra.get(name) is not None}
     warnings = (*_dropped(extra), *others)
     return ResponseAsked(
         fields=fields,
         tool=tool,
         input=value,
-        given=merged(("the body", extra), (where, tool.model_extra or {})),
-        mask=_mask(tool.input_image_mask, f"{where}.input_image_mask"),
-        echo=_echo(fields, instructions),
+        given=merged(("the body", extra), (where, (tool and tool.model_extra) or {})),
+        mask=_mask(tool.input_image_mask if tool else None, f"{where}.input_image_mask"),
+        echo=_echo(fields, about_words),
         warnings=warnings,
+        about_words=about_words,
     )
 
 
@@ -108,20 +124,33 @@ def _given(tools: list[dict[str, Any]] | None, position: int) -> dict[str, Any]:
     return {name: value for name, value in (tools or [])[position].items() if value is not None}
 
 
-def _tool_of(tools: list[dict[str, Any]]) -> tuple[int, tuple[Warning, ...]]:
-    """Where the one image_generation tool stands, and a warning about the others."""
+def unspoken(asked: ResponseAsked) -> tuple[Warning, ...]:
+    """The fields about words, which have no effect on what is drawn."""
+    return tuple(
+        Warning(name, "ignored", f"{name!r} has no effect: the model draws")
+        for name, value in sorted(asked.about_words.items())
+        if value != ""
+    )
+
+
+def without_tool() -> MissingParameter:
+    """The error for a request without the tool, where nothing answers in words."""
+    return MissingParameter(
+        f"Missing required parameter: 'tools' must contain {{'type': '{TOOL}'}}; nothing that is served here answers "
+        "in words",
+        param="tools",
+    )
+
+
+def _tool_of(tools: list[dict[str, Any]]) -> tuple[int | None, tuple[Warning, ...]]:
+    """Where the one image_generation tool stands, if it does, and a warning about the others."""
     found = [index for index, tool in enumerate(tools) if tool.get("type") == TOOL]
-    if not found:
-        raise MissingParameter(
-            f"Missing required parameter: 'tools' must contain {{'type': '{TOOL}'}}; this server draws pictures and "
-            "answers in no words",
-            param="tools",
-        )
     if len(found) > 1:
         raise InvalidRequest(f"'tools' has {TOOL} {len(found)} times; give it once", param="tools")
-    if len(tools) == 1:
-        return found[0], ()
-    return found[0], (Warning("tools", "ignored", f"tools other than {TOOL} have no effect: this server draws"),)
+    position = found[0] if found else None
+    if len(tools) == len(found):
+        return position, ()
+    return position, (Warning("tools", "ignored", f"tools other than {TOOL} have no effect here"),)
 
 
 def _check_choice(choice: str | dict[str, Any] | None) -> None:
@@ -153,9 +182,10 @@ def _dropped(extra: dict[str, Any]) -> tuple[Warning, ...]:
     )
 
 
-def _echo(fields: ResponseFields, instructions: object) -> dict[str, Any]:
+def _echo(fields: ResponseFields, about_words: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "instructions": instructions,
+        "instructions": None,
+        **about_words,
         "metadata": fields.metadata or {},
         "previous_response_id": fields.previous_response_id,
         "tool_choice": fields.tool_choice or "auto",

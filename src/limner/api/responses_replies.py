@@ -4,20 +4,20 @@ Owns those shapes: the object in each of its states, one image_generation_call i
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
 import orjson
 
 from limner.api.calls import Call
-from limner.api.chat_replies import Telling, points_of, told
+from limner.api.chat_replies import Answer, Head, Telling, points_of, require_kept, told
 from limner.api.embedding import Embedded, embedded
 from limner.api.gateway import Gateway
-from limner.api.replies import common_fields, usage
+from limner.api.replies import common_fields, spoken_tokens, usage
 from limner.api.responses_input import call_id
 from limner.core import Operation, Preview
-from limner.errors import LimnerError, NotFound
+from limner.errors import LimnerError
 from limner.jobs import Job, Outcome
 
 STATUSES = {"queued": "queued", "running": "in_progress", "finished": "completed"}
@@ -54,20 +54,43 @@ def item(job: Job, index: int, status: str, result: str | None = None) -> dict[s
     }
 
 
+def head_of(job: Job) -> Head:
+    """What the Response of a job is known by."""
+    return Head(response_id(job), int(job.times.created_at_s), job.model)
+
+
+def head_of_words(model: str) -> Head:
+    """What a Response is known by for which nothing is run; it cannot be asked for again."""
+    words = Head.of_words(model)
+    return replace(words, id=words.id.replace("chatcmpl-", "resp_", 1))
+
+
+def message(head: Head, status: str, text: str | None = None) -> dict[str, Any]:
+    """Words as the item that says them; None while they are still to come."""
+    content = [] if text is None else [_part(text)]
+    return {
+        "id": head.id.replace("resp_", "msg_", 1),
+        "type": "message",
+        "status": status,
+        "role": "assistant",
+        "content": content,
+    }
+
+
 def response(
-    job: Job, status: str, echo: Mapping[str, Any], output: Sequence[Mapping[str, Any]], **more: Any
+    head: Head, status: str, echo: Mapping[str, Any], output: Sequence[Mapping[str, Any]], **more: Any
 ) -> dict[str, Any]:
     """The Response object; ``more`` replaces what is null while a job goes on."""
     return {
-        "id": response_id(job),
+        "id": head.id,
         "object": "response",
-        "created_at": int(job.times.created_at_s),
+        "created_at": head.created_s,
         "status": status,
         "background": False,
         "error": None,
         "incomplete_details": None,
         "max_output_tokens": None,
-        "model": job.model,
+        "model": head.model,
         "output": list(output),
         "parallel_tool_calls": True,
         "reasoning": {"effort": None, "summary": None},
@@ -88,30 +111,57 @@ async def completed(gateway: Gateway, job: Job, outcome: Outcome, echo: Mapping[
     return files.in_json(_completed(job, outcome, echo, telling, files))
 
 
+def said(answer: Answer, echo: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole response in words for which nothing was run."""
+    used = answer.usage
+    usage_block = _tokens({"text_tokens": used["prompt_tokens"]}, used["completion_tokens"], 0, 0)
+    return response(
+        answer.head,
+        "completed",
+        echo,
+        [message(answer.head, "completed", answer.text)],
+        completed_at=answer.head.created_s,
+        store=False,
+        usage=usage_block,
+        limner=answer.limner,
+    )
+
+
 def unfinished(job: Job, echo: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     """A job that goes on, or has ended without pictures."""
     if job.error is None:
-        return response(job, STATUSES[job.status], echo, [], **more)
+        return response(head_of(job), STATUSES[job.status], echo, [], **more)
     if job.status == "cancelled":
-        return response(job, "cancelled", echo, [], **more)
+        return response(head_of(job), "cancelled", echo, [], **more)
     error = {"code": job.error.code, "message": job.error.message}
-    return response(job, "failed", echo, [], error=error, **more)
+    return response(head_of(job), "failed", echo, [], error=error, **more)
 
 
 @dataclass(slots=True)
 class Events:
     """The events of one stream, numbered as they are made."""
 
-    call: Call
+    call: Call | None  # None: nothing is run, `said` is the whole stream
     echo: Mapping[str, Any]
     telling: Telling
+    spoken: bool = False
     _numbers: Iterator[int] = field(default_factory=count)
 
+    @property
+    def _job(self) -> Job:
+        assert self.call is not None, "without a job there is only what is said"
+        return self.call.job
+
+    @property
+    def _speaks(self) -> bool:
+        return self._job.request.operation is Operation.DESCRIBE
+
     def opening(self) -> list[bytes]:
-        """Accepted, and at work on every picture."""
-        job = self.call.job
-        begun = response(job, "in_progress", self.echo, [])
-        events = [self._event("response.created", response=begun), self._event("response.in_progress", response=begun)]
+        """Accepted, and at work on every picture, or on the answer."""
+        job = self._job
+        events = self._begun(head_of(job))
+        if self._speaks:
+            return [*events, *self._opened(head_of(job))]
         for index in range(job.request.n):
             events.append(
                 self._event("response.output_item.added", output_index=index, item=item(job, index, "in_progress"))
@@ -119,10 +169,48 @@ class Events:
             events += [self._of_call("in_progress", index), self._of_call("generating", index)]
         return events
 
+    def words(self, text: str) -> bytes:
+        """More of the answer."""
+        self.spoken = True
+        return self._of_text("delta", head_of(self._job), delta=text, logprobs=[])
+
+    def said(self, answer: Answer) -> list[bytes]:
+        """A whole stream of words for which nothing was run."""
+        head, text = answer.head, answer.text
+        delta = self._of_text("delta", head, delta=text, logprobs=[])
+        whole = self._event("response.completed", response=said(answer, self.echo))
+        return [*self._begun(head), *self._opened(head), delta, *self._closed(head, text), whole]
+
+    def _begun(self, head: Head) -> list[bytes]:
+        begun = response(head, "in_progress", self.echo, [])
+        return [self._event("response.created", response=begun), self._event("response.in_progress", response=begun)]
+
+    def _opened(self, head: Head) -> list[bytes]:
+        item_id = message(head, "")["id"]
+        added = self._event("response.output_item.added", output_index=0, item=message(head, "in_progress"))
+        return [added, self._of_part("added", item_id, "")]
+
+    def _closed(self, head: Head, text: str) -> list[bytes]:
+        done = message(head, "completed", text)
+        return [
+            self._of_text("done", head, text=text, logprobs=[]),
+            self._of_part("done", done["id"], text),
+            self._event("response.output_item.done", output_index=0, item=done),
+        ]
+
+    def _of_text(self, kind: str, head: Head, **more: Any) -> bytes:
+        item_id = message(head, "")["id"]
+        return self._event(f"response.output_text.{kind}", item_id=item_id, output_index=0, content_index=0, **more)
+
+    def _of_part(self, kind: str, item_id: str, text: str) -> bytes:
+        part = _part(text)
+        return self._event(f"response.content_part.{kind}", item_id=item_id, output_index=0, content_index=0, part=part)
+
     async def partial(self, preview: Preview) -> bytes:
         """A partial picture, in the format asked for."""
-        file = await self.call.gateway.media.encode(preview.picture, self.call.job.request.output)
-        files, common = Embedded([file]), common_fields(self.call.job)
+        assert self.call is not None, "without a job there are no pictures"
+        file = await self.call.gateway.media.encode(preview.picture, self._job.request.output)
+        files, common = Embedded([file]), common_fields(self._job)
         return self._of_call(
             "partial_image",
             preview.image_index,
@@ -133,9 +221,15 @@ class Events:
         )
 
     async def closing(self, outcome: Outcome) -> AsyncIterator[bytes]:
-        """Every picture, whole, and the whole response."""
-        job = self.call.job
+        """Every picture, whole, or the end of the answer; and the whole response."""
+        job = self._job
+        assert self.call is not None, "without a job there are no pictures"
         files = await _files(self.call.gateway, job, outcome)
+        if self._speaks:
+            if outcome.text and not self.spoken:  # the words were made by another process
+                yield self.words(outcome.text)
+            for event in self._closed(head_of(job), outcome.text or ""):
+                yield event
         for index in range(len(outcome.pictures)):
             yield self._of_call("completed", index)
             done = item(job, index, "completed", files.text(index))
@@ -146,11 +240,13 @@ class Events:
     def failure(self, error: LimnerError) -> bytes:
         """The end of a job without pictures."""
         told_as = {"code": error.code, "message": error.message}
-        return self._event("response.failed", response=response(self.call.job, "failed", self.echo, [], error=told_as))
+        return self._event(
+            "response.failed", response=response(head_of(self._job), "failed", self.echo, [], error=told_as)
+        )
 
     def _of_call(self, kind: str, index: int, files: Embedded | None = None, **more: Any) -> bytes:
         name = f"response.image_generation_call.{kind}"
-        identity = {"output_index": index, "item_id": item(self.call.job, index, "")["id"]}
+        identity = {"output_index": index, "item_id": item(self._job, index, "")["id"]}
         return self._event(name, files, **identity, **more)
 
     def _event(self, name: str, files: Embedded | None = None, **more: Any) -> bytes:
@@ -162,8 +258,7 @@ class Events:
 
 
 async def _files(gateway: Gateway, job: Job, outcome: Outcome) -> Embedded:
-    if not outcome.pictures:
-        raise NotFound(f"the pictures of {job.id} are no longer kept")
+    require_kept(job, outcome)
     return await embedded(gateway.service, outcome.pictures)
 
 
@@ -171,25 +266,39 @@ def _completed(
     job: Job, outcome: Outcome, echo: Mapping[str, Any], telling: Telling, files: Embedded
 ) -> dict[str, Any]:
     items = [item(job, index, "completed", files.text(index)) for index in range(len(outcome.pictures))]
+    if outcome.text is not None:
+        items.append(message(head_of(job), "completed", outcome.text))
     ended_at_s = job.times.ended_at_s or job.times.created_at_s
     return response(
-        job,
+        head_of(job),
         "completed",
         echo,
         items,
         completed_at=int(ended_at_s),
-        usage=_usage(job),
+        usage=_usage(job, outcome),
         limner=told(job, outcome, telling),
     )
 
 
-def _usage(job: Job) -> dict[str, Any]:
+def _usage(job: Job, outcome: Outcome) -> dict[str, Any]:
+    if outcome.text is not None:
+        read, written = spoken_tokens(job.request, outcome)
+        return _tokens(read, written, 0, points_of(job))
     counted = usage(job.request)
+    return _tokens(counted["input_tokens_details"], 0, counted["output_tokens"], points_of(job))
+
+
+def _tokens(read: Mapping[str, int], text: int, image: int, points: int) -> dict[str, Any]:
+    total = sum(read.values())
     return {
-        "input_tokens": counted["input_tokens"],
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, **counted["input_tokens_details"]},
-        "output_tokens": counted["output_tokens"],
-        "output_tokens_details": {"reasoning_tokens": 0, "image_tokens": counted["output_tokens"]},
-        "total_tokens": counted["total_tokens"],
-        "compute_points_used": points_of(job),
+        "input_tokens": total,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, **read},
+        "output_tokens": text + image,
+        "output_tokens_details": {"reasoning_tokens": 0, "image_tokens": image},
+        "total_tokens": total + text + image,
+        "compute_points_used": points,
     }
+
+
+def _part(text: str) -> dict[str, Any]:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}

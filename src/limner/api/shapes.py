@@ -50,11 +50,21 @@ def tier_in_words_of(fields: Mapping[str, Any], spec: ModelSpec) -> tuple[dict[s
     return {**rest, ours: "0.5K" if half else fields[theirs]}, {} if ours == theirs else {ours: theirs}
 
 
+def tiers_of(spec: ModelSpec) -> tuple[str, ...]:
+    """The tiers that a model without words for them can draw at."""
+    return tuple(tier.upper() for tier in _able(spec))
+
+
 def has_shape_words(spec: ModelSpec) -> bool:
     """Whether the model's own table says what proportions and tiers it takes."""
     return bool(spec.sizes.choices) or any(
         param.sizing or param.request_field in ("size", "width", "height") for param in spec.params.values()
     )
+
+
+def _able(spec: ModelSpec) -> dict[str, float]:
+    most = spec.sizes.max_pixels / spec.sizes.default.pixels
+    return {name: factor for name, factor in TIERS.items() if factor**2 <= most}
 
 
 def _word(name: str, value: object) -> str:
@@ -84,15 +94,14 @@ def _ratio(text: str) -> tuple[int, int] | None:
 
 def _factor(words: Mapping[str, str], spec: ModelSpec) -> float:
     """How much longer the sides are than the default's: the tier that is given, 1 without one."""
-    most = spec.sizes.max_pixels / spec.sizes.default.pixels
-    able = {name: factor for name, factor in TIERS.items() if factor**2 <= most}
+    able = _able(spec)
     found = 1.0
     for name in TIER_WORDS:
         text = words.get(name, "auto")
         if text == "auto" or _is_size(text):
             continue
         if text.lower() not in able:
-            allowed = ", ".join(tier.upper() for tier in able)
+            allowed = ", ".join(tiers_of(spec))
             raise _refused(name, text, f"{allowed} for {spec.id}, or WIDTHxHEIGHT")
         found = able[text.lower()]
     return found

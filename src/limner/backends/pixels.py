@@ -1,18 +1,18 @@
 """Pictures on their way into a pipeline and out again. Pure Pillow; knows neither engine nor loop."""
 
 from dataclasses import dataclass
-from typing import cast
 
 import PIL.Image
 
-from limner.core import Picture, PixelMode, Size
+from limner.core import Picture, Size
+from limner.media.convert import from_image, to_image
 
 _WHITE = (255, 255, 255)
 
 
 def opaque(picture: Picture) -> PIL.Image.Image:
     """``picture`` in RGB, which is what pipelines read: what is transparent lies on white."""
-    image = _image(picture)
+    image = to_image(picture)
     if image.mode != "RGBA":
         return image.convert("RGB")
     ground = PIL.Image.new("RGB", image.size, _WHITE)
@@ -22,7 +22,7 @@ def opaque(picture: Picture) -> PIL.Image.Image:
 
 def grey(mask: Picture) -> PIL.Image.Image:
     """``mask`` in mode L."""
-    return _image(mask).convert("L")
+    return to_image(mask).convert("L")
 
 
 def resized(image: PIL.Image.Image, size: Size | None) -> PIL.Image.Image:
@@ -50,8 +50,4 @@ class Kept:
 
 def picture_of(image: PIL.Image.Image) -> Picture:
     """An image of mode RGB, RGBA or L as a Picture."""
-    return Picture(cast(PixelMode, image.mode), Size(*image.size), image.tobytes())
-
-
-def _image(picture: Picture) -> PIL.Image.Image:
-    return PIL.Image.frombytes(picture.mode, (picture.size.width_px, picture.size.height_px), picture.pixels)
+    return from_image(image)

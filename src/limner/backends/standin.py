@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from limner.backends import Backend
 from limner.backends.pixels import Kept, grey, opaque, picture_of, resized
-from limner.catalogue.resolve import Policy, resolve
+from limner.catalogue.resolve import UNSEEN, Policy, resolve
 from limner.catalogue.sizing import fit, problem, snap
 from limner.catalogue.spec import ModelSpec, ParamSpec, SizeRules
 from limner.catalogue.values import checked, shown
@@ -56,7 +56,8 @@ def adapted(request: Request, spec: ModelSpec, target: ModelSpec) -> tuple[Reque
     """
     assert request.size is not None, "requests are resolved before they are drawn"
     operation = _operation(request.operation, spec, target)
-    size, sized = _size(request.size, target.sizes)
+    kept = operation in UNSEEN  # its size follows from the picture, whoever draws it
+    size, sized = (None, ()) if kept else _size(request.size, target.sizes)
     inputs, cut = _inputs(request, target)
     params, changed = _params(request, spec, target, operation)
     asked = replace(request, operation=operation, model=target.id, inputs=inputs, size=size, params=params)
@@ -97,7 +98,8 @@ def _size(asked: Size, rules: SizeRules) -> tuple[Size, tuple[Warning, ...]]:
 def _inputs(request: Request, target: ModelSpec) -> tuple[tuple[Picture, ...], tuple[Warning, ...]]:
     """As many pictures as the target takes, each large and square enough for it to look at."""
     kept = request.inputs[: target.max_images]
-    first = 0 if request.mask is None else 1  # under a mask the first picture is drawn over, and may have any size
+    under = request.mask is not None or request.operation in UNSEEN
+    first = 1 if under else 0  # under a mask the first picture is drawn over, and may have any size
     fitted = (*kept[:first], *(_looked_at(picture, target.sizes) for picture in kept[first:]))
     left = len(request.inputs) - len(kept)
     if not left:

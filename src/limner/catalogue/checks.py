@@ -6,6 +6,7 @@ Owns the checks of data files after they are merged; each says in words what is 
 import re
 
 from limner.catalogue.conditions import PRESENCE, condition_of
+from limner.catalogue.derived import DERIVED
 from limner.catalogue.fields import OPEN_SIZE
 from limner.catalogue.sizing import CHOSEN_MULTIPLE, problem, snap
 from limner.catalogue.spec import LOCAL, ModelSpec, ParamSpec, SizeRules
@@ -16,7 +17,7 @@ from limner.errors import InvalidRequest
 def spec_trouble(spec: ModelSpec) -> str | None:
     """What is wrong with how it is run."""
     route = spec.routes[0]
-    missing = [operation.value for operation in spec.sorted_operations if operation not in route.pipelines]
+    missing = [op.value for op in spec.sorted_operations if op not in route.pipelines and op not in DERIVED]
     if not spec.operations or (route.backend == LOCAL and missing):
         return f"no class for {', '.join(missing) or 'any operation'}"
     return None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from limner.catalogue.conditions import condition_of
 from limner.catalogue.index import Catalogue
+from limner.catalogue.load import Virtual
 from limner.catalogue.spec import BORROWED, LOCAL, ModelSpec, ParamSpec, SizeRules
 from limner.catalogue.values import allowed
 from limner.core import Operation
@@ -40,7 +41,7 @@ VIRTUAL = """\
 ## Names for whichever model fits
 
 The first model of the list that is served and can do what is asked, then any other. The reply's `model` names the one
-that was used.
+that was used. A name with an operation asks for that itself, on whatever route it is used.
 """
 
 
@@ -49,8 +50,13 @@ def render(catalogue: Catalogue) -> str:
     loadable = [spec for spec in catalogue.models() if spec.loads is not None]
     hosted = [spec for spec in catalogue.models() if spec.loads is None]
     parts = [INTRODUCTION, *_part("Models with weights", loadable), *_part("Hosted models", hosted)]
-    names = ((f"`{each.id}`", ", ".join(f"`{name}`" for name in each.prefer)) for each in catalogue.virtual())
-    return "\n".join([*parts, VIRTUAL, _table(("name", "prefers"), names)])
+    names = (_named(each) for each in catalogue.virtual())
+    return "\n".join([*parts, VIRTUAL, _table(("name", "operation", "prefers"), names)])
+
+
+def _named(virtual: Virtual) -> tuple[str, ...]:
+    operation = "" if virtual.operation is None else virtual.operation.value
+    return (f"`{virtual.id}`", operation, ", ".join(f"`{name}`" for name in virtual.prefer))
 
 
 def _part(heading: str, models: Sequence[ModelSpec]) -> Iterator[str]:

@@ -133,11 +133,15 @@ class ModelEntry(Entry):
 
 
 class VirtualEntry(Entry):
-    """A name that means whichever model fits: the first of ``prefer`` that is served and can do what is asked."""
+    """A name that means whichever model fits: the first of ``prefer`` that is served and can do what is asked.
+
+    ``operation`` is what the name itself asks for.
+    """
 
     id: str
     title: str
     prefer: tuple[str, ...] = ()
+    operation: Operation | None = None
 
 
 class FileEntry(Entry):

@@ -79,6 +79,11 @@ class Catalogue:
         virtual = self._virtual.get(name.casefold())
         return None if virtual is None else virtual.prefer
 
+    def operation_of(self, name: str) -> Operation | None:
+        """What a virtual name itself asks for; None where that is left to the request."""
+        virtual = self._virtual.get(name.casefold())
+        return None if virtual is None else virtual.operation
+
     def known(self, name: str) -> ModelSpec | None:
         """The model of this id or alias, if there is one; case does not matter."""
         item = self._by_name.get(name.casefold())

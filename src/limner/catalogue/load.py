@@ -13,17 +13,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from limner.catalogue.checks import param_trouble, size_trouble, spec_trouble
-from limner.catalogue.entries import FileEntry, ModelEntry
+from limner.catalogue.derived import PARAMS, with_derived
+from limner.catalogue.entries import FileEntry, ModelEntry, ParamEntry
 from limner.catalogue.fields import OPEN_SIZE
 from limner.catalogue.labels import scaled
 from limner.catalogue.spec import ModelSpec, ParamSpec, Route, SizeRules
-from limner.core import Size
+from limner.core import Operation, Size
 
 SHARED = "shared.toml"
 """The file of parameters that mean the same in every family; each of its tables is a parameter."""
 
 MERGED = ("params", "sizes", "pipelines", "arguments")
 """Tables of a model that are laid over the family's key by key; every other key replaces the family's."""
+FINELY_MERGED = "defaults"
+"""A key of parameters that is laid over the others' value by value."""
 
 
 class CatalogueError(Exception):
@@ -47,11 +50,15 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Virtual:
-    """A name that means whichever model fits: the first of ``prefer`` that is served and can do what is asked."""
+    """A name that means whichever model fits: the first of ``prefer`` that is served and can do what is asked.
+
+    ``operation`` is what the name itself asks for, on whatever route it is used; None leaves it to the request.
+    """
 
     id: str
     title: str
     prefer: tuple[str, ...]
+    operation: Operation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ def read_files(files: Mapping[str, str]) -> Contents:
     shared = tables.pop(SHARED, {})
     entries = {name: _file(name, table) for name, table in tables.items()}
     known = (known for name, file in entries.items() for known in _models(name, file, shared))
-    virtual = (Virtual(each.id, each.title, each.prefer) for file in entries.values() for each in file.virtual)
+    virtual = (Virtual(**dict(each)) for file in entries.values() for each in file.virtual)
     return Contents(tuple(known), tuple(virtual))
 
 
@@ -103,9 +110,18 @@ def _read_model(where: str, file: FileEntry, model: dict[str, Any], shared: dict
         entry = ModelEntry.model_validate(merged)
     except ValidationError as error:
         raise _explain(where, error) from error
-    known = Known(_spec(file.family, entry), entry.patterns, entry.stands_for_classes, entry.fallback)
+    spec = with_derived(_spec(file.family, entry), _shared_params(shared))
+    known = Known(spec, entry.patterns, entry.stands_for_classes, entry.fallback)
     _check(f"{where} ({entry.id})", known)
     return known
+
+
+def _shared_params(shared: Mapping[str, Any]) -> dict[str, ParamSpec]:
+    """The parameters of derived operations, as the shared file has them."""
+    try:
+        return {name: ParamEntry.model_validate(shared[name]).spec(name) for name in PARAMS if name in shared}
+    except ValidationError as error:
+        raise _explain(SHARED, error) from error
 
 
 def _check(where: str, known: Known) -> None:
@@ -128,13 +144,18 @@ def _merge(
             merged[key] = {**layers[0], **layers[1]}
             continue
         names = dict.fromkeys(name for layer in layers for name in layer)
-        merged[key] = {
-            name: {**shared.get(name, {}), **layers[0].get(name, {}), **layers[1].get(name, {})} for name in names
-        }
+        merged[key] = {name: _param([layer.get(name, {}) for layer in (shared, *layers)]) for name in names}
     for name in merged.get("without", ()):
         if merged["params"].pop(name, None) is None:
             raise CatalogueError(f"{where}.without: the family has no parameter {name!r}")
     return merged
+
+
+def _param(layers: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """One parameter: each layer over those before it."""
+    merged = {key: value for layer in layers for key, value in layer.items()}
+    fine = {op: value for layer in layers for op, value in layer.get(FINELY_MERGED, {}).items()}
+    return {**merged, FINELY_MERGED: fine} if fine else merged
 
 
 def _spec(family: str, entry: ModelEntry) -> ModelSpec:

@@ -5,26 +5,33 @@ Owns the order of the checks and the checks of the request's own fields. Runs no
 
 import math
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
+from limner.catalogue.derived import SIDES
 from limner.catalogue.describe import effective
 from limner.catalogue.fields import MAX_SEED, RANDOM_SEEDS, with_fields, without_ignored_fields
 from limner.catalogue.images import PLAIN, image_params, with_counts
 from limner.catalogue.labels import labelled_size
+from limner.catalogue.outputs import check_output
 from limner.catalogue.parameters import settle_params
 from limner.catalogue.sizing import settle_size
 from limner.catalogue.spec import ModelSpec, SizeRules
 from limner.catalogue.values import checked, shown
 from limner.config import Settings
-from limner.core import Operation, Request, Warning
+from limner.core import Operation, ParamValue, Request, Warning
 from limner.errors import InvalidRequest, MissingParameter
 
 __all__ = ["Policy", "Resolution", "effective", "resolve"]
 
 MAX_PREVIEWS = 3
 PROMPTED = frozenset({Operation.GENERATE, Operation.EDIT, Operation.INPAINT, Operation.REGION_EDIT})
-MASKABLE = frozenset({Operation.INPAINT, Operation.OUTPAINT, Operation.REGION_EDIT})
+MASKABLE = frozenset({Operation.INPAINT})
+PICTURELESS = frozenset({Operation.GENERATE, Operation.DESCRIBE})  # what can be asked without any picture
+# ... and what is asked of several at once: of the first with the others for reference, or of all.
+SEVERAL = frozenset({Operation.EDIT, Operation.INPAINT, Operation.REGION_EDIT, Operation.DESCRIBE})
+UNSEEN = frozenset({Operation.OUTPAINT, Operation.REGION_EDIT})  # the model draws over the picture, as under a mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +65,17 @@ def resolve(request: Request, spec: ModelSpec, policy: Policy) -> Resolution:
     """
     _check_pictures(request, spec, policy)
     request, moved = with_fields(with_counts(request, spec), spec)
+    check_output(request)
     _check_prompt(request, spec)
     request, ignored = without_ignored_fields(request, spec)
     _check_counts(request, spec, policy)
     seed = _settled_seed(request)
     params, param_warnings = settle_params(request, spec, policy.unknown_parameters)
+    _check_sides(request, params)
     labelled, params, label_warnings = labelled_size(request, spec, params)
+    request = replace(request, model=spec.id, prompt=_settled_prompt(request), seed=seed, params=params)
     size, size_warnings = settle_size(request, spec, labelled)
-    resolved = replace(request, model=spec.id, seed=seed, size=size, params=params)
+    resolved = replace(request, size=size)
     _check_work(resolved, policy)
     warnings = (*moved, *ignored, *param_warnings, *label_warnings, *size_warnings, *_few_previews(resolved))
     return Resolution(resolved, spec, warnings)
@@ -84,7 +94,10 @@ def _check_pictures(request: Request, spec: ModelSpec, policy: Policy) -> None:
         raise InvalidRequest(f"{spec.id} cannot {operation.value}. Allowed: {able}", param="operation")
     if operation is Operation.GENERATE and count:
         raise InvalidRequest(f"'generate' takes no input pictures, {count} given; ask for 'edit'", param=name)
-    if operation is not Operation.GENERATE and not count:
+    if count > 1 and operation not in PICTURELESS | SEVERAL:
+        message = f"Invalid value for {name!r}: {count} pictures. Allowed: {operation.value} takes one"
+        raise InvalidRequest(message, param=name)
+    if operation not in PICTURELESS and not count:
         raise MissingParameter(f"Missing required parameter: {name!r} ({operation.value} needs one)", param=name)
     _check_mask(request)
     _check_pictures_read(request, spec.sizes)
@@ -95,7 +108,8 @@ def _check_pictures_read(request: Request, rules: SizeRules) -> None:
 
     The picture under a mask is drawn over at the size asked for; it may have any.
     """
-    for picture in request.inputs if request.mask is None else request.inputs[1:]:
+    under = request.mask is not None or request.operation in UNSEEN
+    for picture in request.inputs[1:] if under else request.inputs:
         short, long = sorted((picture.size.width_px, picture.size.height_px))
         if short < rules.min_input_px:
             raise InvalidRequest(
@@ -127,7 +141,8 @@ def _check_mask(request: Request) -> None:
 
 def _check_prompt(request: Request, spec: ModelSpec) -> None:
     param = next((param for param in spec.params.values() if param.request_field == "prompt"), None)
-    needed = request.operation in PROMPTED or (param is not None and param.required)
+    wordless = request.operation is Operation.DESCRIBE and not request.inputs
+    needed = request.operation in PROMPTED or wordless or (param is not None and param.required)
     if needed and not request.prompt.strip():
         raise MissingParameter("Missing required parameter: 'prompt' (it is empty or blank)", param="prompt")
     if len(request.prompt) > spec.max_prompt_chars:
@@ -138,6 +153,20 @@ def _check_prompt(request: Request, spec: ModelSpec) -> None:
         )
     if param is not None:
         checked(param, request.prompt)
+
+
+def _settled_prompt(request: Request) -> str:
+    """The prompt, or the question that a picture itself asks."""
+    if request.operation is not Operation.DESCRIBE or request.prompt.strip():
+        return request.prompt
+    return "What is in this picture?" if len(request.inputs) == 1 else "What is in these pictures?"
+
+
+def _check_sides(request: Request, params: Mapping[str, ParamValue]) -> None:
+    if request.operation is not Operation.OUTPAINT or any(params.get(side) for side in SIDES):
+        return
+    names = ", ".join(map(repr, SIDES[:-1])) + f" or {SIDES[-1]!r}"
+    raise MissingParameter(f"Missing required parameter: {names} (outpaint adds pixels on a side)", param=SIDES[0])
 
 
 def _check_counts(request: Request, spec: ModelSpec, policy: Policy) -> None:

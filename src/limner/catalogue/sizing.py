@@ -1,14 +1,17 @@
-"""The size a request gets: snapped when given, otherwise from the first input, the prompt or the default.
+"""The size a request gets: snapped when given, otherwise from the first input, the prompt or the default. Operations
+that leave most of a picture alone keep to its pixels.
 
 Owns arithmetic on sizes; reading the prompt is `aspect`.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from limner.catalogue.aspect import Shape, infer
+from limner.catalogue.derived import SIDES
 from limner.catalogue.spec import CUTTER, ENLARGER, SPEAKER, ModelSpec, SizeRules
-from limner.core import Operation, Request, Size, Warning
+from limner.core import Operation, ParamValue, Request, Size, Warning
 from limner.errors import InvalidRequest
 
 KEEP_SIZE = frozenset({SPEAKER, CUTTER, ENLARGER})
@@ -32,6 +35,10 @@ def settle_size(request: Request, spec: ModelSpec, label: Label | None = None) -
     keeps to that picture's. Raises InvalidRequest for a size out of bounds."""
     if spec.loads is not None and spec.loads.backend in KEEP_SIZE and request.inputs:
         return _kept(request, spec)
+    if request.operation is Operation.OUTPAINT:
+        return _extended(request, spec)
+    if request.operation is Operation.REGION_EDIT and request.size in (None, request.inputs[0].size):
+        return request.inputs[0].size, ()
     size, warnings = _settled(request, spec) if label is None else _labelled(request, spec, label)
     if spec.sizes.caution is None or size == spec.sizes.default:
         return size, warnings
@@ -50,6 +57,28 @@ def _kept(request: Request, spec: ModelSpec) -> tuple[Size, tuple[Warning, ...]]
     if request.size in (None, size):
         return size, ()
     return size, (Warning("size", "ignored", f"size {request.size} was not used: the picture makes it {size}"),)
+
+
+def extended(first: Size, params: Mapping[str, ParamValue]) -> Size:
+    """``first`` with the sides added that ``params`` name."""
+    left, right, top, bottom = (int(str(params.get(side) or 0)) for side in SIDES)
+    return Size(first.width_px + left + right, first.height_px + top + bottom)
+
+
+def _extended(request: Request, spec: ModelSpec) -> tuple[Size, tuple[Warning, ...]]:
+    """The first picture's size with its new sides; scaled down where that is more than the model draws."""
+    rules, whole = spec.sizes, extended(request.inputs[0].size, request.params)
+    longest = max(whole.width_px, whole.height_px)
+    factor = min(1.0, math.sqrt(rules.max_pixels / whole.pixels), rules.max_side_px / longest)
+    size = Size(*(max(1, math.floor(side * factor)) for side in (whole.width_px, whole.height_px)))
+    told: list[Warning] = []
+    if size != whole:
+        message = f"with its new sides the picture is {whole}, more than {spec.id} draws: it was scaled down to {size}"
+        told.append(Warning("size", "adjusted", message))
+    if request.size not in (None, size):
+        message = f"size {request.size} was not used: the picture and its new sides make it {size}"
+        told.append(Warning("size", "ignored", message))
+    return size, tuple(told)
 
 
 def _labelled(request: Request, spec: ModelSpec, label: Label) -> tuple[Size, tuple[Warning, ...]]:

@@ -41,6 +41,8 @@ def checked(param: ParamSpec, value: object) -> ParamValue:
             return _integer(param, value)
         case "enum" if isinstance(value, str) and value in param.choices:
             return value
+        case "enum" if type(value) is int and str(value) in param.choices:
+            return str(value)
         case "loras" if isinstance(value, tuple):
             return _loras(param, value)
         case _:

@@ -4,5 +4,7 @@ Knows no wire, no model and no device; whoever answers a conversation reads it i
 """
 
 from limner.chat.conversation import Conversation, Role, Shown, Turn, without_repeats
+from limner.chat.decision import Abilities, Decision
+from limner.chat.routing import decide
 
-__all__ = ["Conversation", "Role", "Shown", "Turn", "without_repeats"]
+__all__ = ["Abilities", "Conversation", "Decision", "Role", "Shown", "Turn", "decide", "without_repeats"]

@@ -26,7 +26,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.OVERLOADED: "too much is queued or asked for; try again later (429)",
     ExitCode.TIMED_OUT: "ran past its deadline (408, 504)",
     ExitCode.REFUSED: "key missing or wrong, no credits, or not allowed (401, 402, 403)",
-    ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
+    ExitCode.INTERRUPTED: "interrupted (Ctrl-C), or the job was cancelled (499)",
 }
 
 

@@ -6,7 +6,7 @@ be done, and hands out no links: its pictures are ids.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -15,9 +15,9 @@ from urllib.parse import quote, urlencode
 from limner.cli import remote
 from limner.cli.ask import Where
 from limner.cli.database import on_database
-from limner.errors import ClientLeft, UpstreamFailed
+from limner.errors import Cancelled, UpstreamFailed
 from limner.records import error_record
-from limner.store import DONE, MICRO, JobFilter, JobRow, JobStatus, Store
+from limner.store import DONE, MICRO, ImageRow, JobFilter, JobRow, JobStatus, Store
 
 T = TypeVar("T")
 STATUSES: tuple[JobStatus, ...] = ("queued", "running", *sorted(DONE))
@@ -104,11 +104,16 @@ class DatabaseJobs:
     data: str | None
 
     def matching(self, wanted: Wanted) -> list[dict[str, Any]]:
-        """In one query."""
+        """In two queries: jobs, and their pictures."""
         statuses = frozenset(status for status in STATUSES if status in wanted.statuses)
         wish = JobFilter(statuses=statuses, model=wanted.model, limit=wanted.limit)
-        rows = self._run(lambda store: store.list(wish))
-        return [_of_row(row) for row in rows]
+
+        async def work(store: Store) -> list[dict[str, Any]]:
+            rows = await store.list(wish)
+            pictures = await store.images_of_all([row.id for row in rows if row.status == "finished"])
+            return [_of_row(row, pictures.get(row.id, ())) for row in rows]
+
+        return self._run(work)
 
     def show(self, job_id: str, *, wait: bool) -> dict[str, Any]:
         """One job with the ids of its pictures; with ``wait`` looked at until it has ended."""
@@ -118,22 +123,21 @@ class DatabaseJobs:
             while wait and not row.done:
                 await asyncio.sleep(LOOK_S)
                 row = await store.get(job_id)
-            pictures = [{"id": image.id, "key": image.key} for image in await store.images_of(job_id)]
-            result = {"data": pictures} if row.status == "finished" else None
-            return _of_row(row) | {"position": await store.position(job_id), "result": result}
+            position = await store.position(job_id)
+            return _of_row(row, await store.images_of(job_id)) | {"position": position}
 
         return self._run(work)
 
     def cancel(self, job_id: str) -> dict[str, Any]:
         """A queued one ends here and now; of a running one the process that draws it learns with its next beat."""
-        error = error_record(ClientLeft(CANCELLED))
+        error = error_record(Cancelled(CANCELLED))
         return _of_row(self._run(lambda store: store.cancel(job_id, error=error, now_s=time.time())))
 
     def _run(self, work: Callable[[Store], Awaitable[T]]) -> T:
         return on_database(self.config, self.data, lambda store, _: work(store))
 
 
-def _of_row(row: JobRow) -> dict[str, Any]:
+def _of_row(row: JobRow, pictures: Sequence[ImageRow] = ()) -> dict[str, Any]:
     """As ``/v1/jobs`` has it, with what only the database knows: whose it is and how often it was begun."""
     return {
         "id": row.id,
@@ -159,5 +163,7 @@ def _of_row(row: JobRow) -> dict[str, Any]:
         "owner": row.owner,
         "attempt": row.attempt,
         "crashes": row.crashes,
-        "result": None,
+        "result": None
+        if row.status != "finished"
+        else {"data": [{"id": picture.id, "key": picture.key} for picture in pictures]},
     }

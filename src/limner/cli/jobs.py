@@ -124,7 +124,7 @@ def _cells(job: Mapping[str, Any]) -> tuple[str, ...]:
         job["model"],
         _moment(job["created_at"]),
         _took(job),
-        str(len(job["effective"].get("seeds", ()))),
+        str(len(_addresses(job)) or ""),
         _number(job["cost"]["credits"]),
         (job["error"] or {}).get("code", ""),
     )
@@ -167,7 +167,7 @@ def _moment(at_s: float | None) -> str:
 
 def _took(job: Mapping[str, Any]) -> str:
     started_s, ended_s = job["started_at"], job["ended_at"]
-    return "" if started_s is None or ended_s is None else f"{ended_s - started_s:.0f} s"
+    return "" if started_s is None or ended_s is None else f"{ended_s - started_s:.1f} s"
 
 
 def _number(value: float | None) -> str:

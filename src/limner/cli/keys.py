@@ -142,7 +142,7 @@ def _say(text: str) -> None:
     print(f"limner: {text}", file=sys.stderr)
 
 
-HEAD = ("prefix", "name", "scopes", "models", "a minute", "at once", "credits", "last used", "state")
+HEAD = ("prefix", "name", "scopes", "models", "a minute", "at once", "credits", "last used", "state", "id")
 
 
 def _cells(row: "KeyRow") -> tuple[str, ...]:
@@ -156,6 +156,7 @@ def _cells(row: "KeyRow") -> tuple[str, ...]:
         _credits(row),
         _day(row.last_used_at_s) or "never",
         "active" if row.revoked_at_s is None else f"revoked {_day(row.revoked_at_s)}",
+        row.id,
     )
 
 

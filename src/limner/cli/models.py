@@ -32,9 +32,15 @@ def _of_catalogue() -> list[dict[str, Any]]:
 
 
 def _table(models: Sequence[Mapping[str, Any]]) -> str:
-    """Columns padded with spaces: id, state (of a server's models), operations."""
+    """Columns padded with spaces: id, of a server's models their state and what stands in for them, operations."""
+    columns = [name for name in ("state", "stand_in") if any(model.get(name) for model in models)]
     rows = [
-        (str(model["id"]), *([str(model["state"])] if "state" in model else []), " ".join(model.get("operations", ())))
+        (str(model["id"]), *(_shown(name, model) for name in columns), " ".join(model.get("operations", ())))
         for model in models
     ]
     return table(rows)
+
+
+def _shown(name: str, model: Mapping[str, Any]) -> str:
+    value = model.get(name) or ""
+    return f"drawn by {value}" if name == "stand_in" and value else str(value)

@@ -19,6 +19,7 @@ from limner.cli.ask import Ask, Drawn, InputFile
 from limner.cli.progress import Watch
 from limner.core import Progress, Warning
 from limner.errors import (
+    Cancelled,
     Conflict,
     DeadlineExceeded,
     Forbidden,
@@ -54,6 +55,7 @@ _BY_STATUS: Mapping[int, type[LimnerError]] = {
         TooLarge,
         UnsupportedMedia,
         Overloaded,
+        Cancelled,
         InternalError,
         UpstreamFailed,
         NotReady,

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,15 +39,34 @@ def run_server(config: Path | None, overrides: Mapping[str, object]) -> int:
 
     def announce(port: int, door: Door) -> None:
         chosen = settings.model_copy(update={"port": port})
-        print(greeting(chosen, door, where), file=sys.stderr)
-        if not door.required and not is_loopback(settings.host):
-            print(f"limner: warning: {EXPOSED.format(host=settings.host, port=port)}", file=sys.stderr)
-        sys.stderr.flush()
+        warning = "" if door.required or is_loopback(settings.host) else EXPOSED.format(host=settings.host, port=port)
+        for line in (_as_json if settings.log_format == "json" else _as_text)(chosen, door, where, warning):
+            print(line, file=sys.stderr, flush=True)
 
     try:
         return serve(settings, announce)
     except KeyboardInterrupt:
         return 0  # the way a server in a terminal is meant to be stopped
+
+
+def _as_text(settings: Settings, door: "Door", where: str, warning: str) -> Iterator[str]:
+    yield greeting(settings, door, where)
+    if warning:
+        yield f"limner: warning: {warning}"
+
+
+def _as_json(settings: Settings, door: "Door", where: str, warning: str) -> Iterator[str]:
+    """Lines as the log's, whatever its level: a key that was just made is told nowhere else."""
+    from limner.logs import json_line
+
+    address, name = url_of(settings), "limner.cli.serving"
+    told = {"version": __version__, "address": address, "models": serves(settings), "needs_key": door.required}
+    yield json_line("info", name, f"limner {__version__} at {address}", told)
+    if door.fresh:
+        made = f"an API key was made, which is shown this once; others: limner keys create NAME{where}"
+        yield json_line("warning", name, made, {"api_key": door.fresh})
+    if warning:
+        yield json_line("warning", name, warning, {})
 
 
 def greeting(settings: Settings, door: "Door", where: str = "") -> str:
@@ -62,12 +81,19 @@ def greeting(settings: Settings, door: "Door", where: str = "") -> str:
     request = f"{address}/v1/images/generations {key}-H 'Content-Type: application/json' -d {shlex.quote(EXAMPLE)}"
     extract = 'sed \'s/.*"b64_json":"\\([^"]*\\)".*/\\1/\' | base64 -d'
     command = f"curl -sSf --retry 9 {request} | {extract} > circle.png"
+    keys = FRESH if door.fresh else KEYED if door.required else ""
+    about_keys = keys.format(key=door.fresh, where=where)
+    return (
+        f"limner {__version__} at {address} serves {serves(settings)}\n{about_keys}\nA first picture:\n\n  {command}\n"
+    )
+
+
+def serves(settings: Settings) -> str:
+    """The models in words."""
     models = ", ".join(settings.models) or settings.stand_in or "sketch, the small embedded model"
     if settings.stand_in:
         models += f"; {settings.stand_in} stands in for every other model of the catalogue"
-    keys = FRESH if door.fresh else KEYED if door.required else ""
-    about_keys = keys.format(key=door.fresh, where=where)
-    return f"limner {__version__} at {address} serves {models}\n{about_keys}\nA first picture:\n\n  {command}\n"
+    return models
 
 
 def url_of(settings: Settings) -> str:

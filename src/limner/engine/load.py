@@ -41,7 +41,7 @@ def load_pipeline(source: ModelSource, device: Device) -> tuple[Any, LoadedModel
 def _read(source: ModelSource, found: Probe, dtype: torch.dtype) -> tuple[Any, Path]:
     import diffusers
 
-    _be_quiet()
+    be_quiet()
     try:
         match found.kind:
             case Kind.DIRECTORY:
@@ -56,7 +56,7 @@ def _read(source: ModelSource, found: Probe, dtype: torch.dtype) -> tuple[Any, P
     except (InvalidRequest, NotReady):
         raise
     except Exception as error:
-        raise _explain(source, error) from error
+        raise explain(source, error) from error
 
 
 def _single_file(found: Probe, source: ModelSource, dtype: torch.dtype) -> Any:
@@ -96,7 +96,8 @@ def _keep_vae_precise(pipeline: Any, dtype: torch.dtype) -> None:
         vae.register_to_config(force_upcast=False)
 
 
-def _be_quiet() -> None:
+def be_quiet() -> None:
+    """Nothing draws progress bars into a server's log."""
     import diffusers
     import transformers
 
@@ -104,8 +105,8 @@ def _be_quiet() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
-def _explain(source: ModelSource, error: Exception) -> InvalidRequest | NotReady:
-    """One sentence on why ``source`` did not load."""
+def explain(source: ModelSource, error: Exception) -> InvalidRequest | NotReady:
+    """One sentence on why ``source`` did not load, from what a Hugging Face library raised."""
     from huggingface_hub.errors import (
         GatedRepoError,
         LocalEntryNotFoundError,

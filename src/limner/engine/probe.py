@@ -1,4 +1,4 @@
-"""What a model source is, found out cheaply: its kind, its pipeline class and what identifies its weights.
+"""What a model source is, found out cheaply: its kind, its class and what identifies its weights.
 
 Reads small files and headers only, and imports no torch; loading is `load`'s business.
 """
@@ -17,7 +17,8 @@ from limner.engine.sample import ModelSource
 from limner.errors import InvalidRequest, NotReady
 
 _EMBEDDED = "embedded:"
-_INDEX = "model_index.json"
+INDEX = "model_index.json"
+CONFIG = "config.json"
 _HUB_TIMEOUT_S = 10.0
 _WHOLE_FILE_BYTES = 64 * 1024 * 1024
 _SAMPLE_BYTES = 1024 * 1024
@@ -33,8 +34,9 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What was found. ``path`` is None for a model that is not on this machine; ``denoiser`` is the model class where
-    a single file holds nothing else."""
+    """What was found. ``pipeline`` is a pipeline class of diffusers, or the architecture of a model of transformers;
+    ``path`` is None for a model that is not on this machine; ``denoiser`` is the model class where a single file holds
+    nothing else."""
 
     kind: Kind
     pipeline: str
@@ -94,21 +96,28 @@ _REVISION_SUFFIXES = frozenset({".safetensors", ".bin", ".json", ".txt", ".model
 
 
 def _directory(path: Path) -> Probe:
-    index = path / "model_index.json"
-    if not index.is_file():
-        raise InvalidRequest(f"{path} has no model_index.json, so it is no diffusers pipeline", param="model")
-    return Probe(Kind.DIRECTORY, _class_name(index, str(path)), path)
+    for name in (INDEX, CONFIG):
+        if (path / name).is_file():
+            return Probe(Kind.DIRECTORY, _class_name(path / name, str(path)), path)
+    raise InvalidRequest(
+        f"{path} has no model_index.json, so it is no diffusers pipeline, and no config.json, so it is no model of "
+        "transformers",
+        param="model",
+    )
 
 
 def _class_name(file: Path, where: str) -> str:
-    """What a model_index.json says; the parser's errors are ValueErrors."""
+    """The class that a model_index.json or a config.json names; the parser's errors are ValueErrors."""
     try:
         index = json.loads(file.read_text("utf-8"))
     except ValueError as error:
-        raise InvalidRequest(f"model_index.json of {where} is not JSON", param="model") from error
-    name = index.get("_class_name") if isinstance(index, dict) else None
+        raise InvalidRequest(f"{file.name} of {where} is not JSON", param="model") from error
+    table = index if isinstance(index, dict) else {}
+    names = [table.get("_class_name")] if file.name == INDEX else table.get("architectures")
+    name = names[0] if isinstance(names, list) and names else None
     if not isinstance(name, str):
-        raise InvalidRequest(f"model_index.json of {where} names no pipeline class", param="model")
+        what = "pipeline class" if file.name == INDEX else "architecture"
+        raise InvalidRequest(f"{file.name} of {where} names no {what}", param="model")
     return name
 
 
@@ -212,7 +221,6 @@ def _looks_like_hub_id(text: str) -> bool:
 
 def _hub_pipeline(source: ModelSource) -> str:
     import httpx2
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -222,10 +230,7 @@ def _hub_pipeline(source: ModelSource) -> str:
 
     name = source.source
     try:
-        if not isinstance(try_to_load_from_cache(name, _INDEX, revision=source.revision), str):
-            # Asked once and without the retries of a download: a hub that is out of reach is known at once.
-            get_hf_file_metadata(hf_hub_url(name, _INDEX, revision=source.revision), timeout=_HUB_TIMEOUT_S)
-        index = hf_hub_download(name, _INDEX, revision=source.revision)
+        return _class_name(_hub_file(source), name)
     except LocalEntryNotFoundError as error:
         raise NotReady(f"{name} is not on this machine and huggingface.co cannot be reached") from error
     except GatedRepoError as error:
@@ -238,8 +243,27 @@ def _hub_pipeline(source: ModelSource) -> str:
         ) from error
     except EntryNotFoundError as error:
         raise InvalidRequest(
-            f"{name} has no model_index.json, so it is no diffusers pipeline", param="model"
+            f"{name} has no model_index.json and no config.json, so it is no model that can be loaded", param="model"
         ) from error
     except (OSError, httpx2.TransportError) as error:
         raise NotReady(f"{name} is not on this machine and huggingface.co cannot be reached: {error}") from error
-    return _class_name(Path(index), name)
+
+
+def _hub_file(source: ModelSource) -> Path:
+    """The file that names the class of a hub's model: the first that is in the cache, else the first at the hub."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    name, revision = source.source, source.revision
+    for file in (INDEX, CONFIG):
+        cached = try_to_load_from_cache(name, file, revision=revision)
+        if isinstance(cached, str):
+            return Path(cached)
+    try:
+        # Asked once and without the retries of a download: a hub that is out of reach is known at once.
+        get_hf_file_metadata(hf_hub_url(name, INDEX, revision=revision), timeout=_HUB_TIMEOUT_S)
+        return Path(hf_hub_download(name, INDEX, revision=revision))
+    except LocalEntryNotFoundError:  # an EntryNotFoundError too, though it says that nobody could be asked
+        raise
+    except EntryNotFoundError:
+        return Path(hf_hub_download(name, CONFIG, revision=revision))

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from limner.engine.probe import Kind, Probe, safetensors_header
+from limner.engine.probe import CONFIG, INDEX, Kind, Probe, safetensors_header
 from limner.engine.sample import ModelSource
 
 # Repositories keep copies in other formats and precisions, which are not loaded as well.
@@ -45,14 +45,16 @@ def _snapshot(source: ModelSource) -> Path | None:
     """Where a hub's model lies in the cache, if anything of it does."""
     from huggingface_hub import try_to_load_from_cache
 
-    index = try_to_load_from_cache(source.source, "model_index.json", revision=source.revision)
-    return Path(index).parent if isinstance(index, str) else None
+    files = (try_to_load_from_cache(source.source, name, revision=source.revision) for name in (INDEX, CONFIG))
+    return next((Path(file).parent for file in files if isinstance(file, str)), None)
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """The files that a pipeline's components are loaded from: one format a component, without variants."""
+    """The files that a pipeline's components, or a model of transformers, are loaded from: one format each, without
+    variants."""
     found: list[Path] = []
-    for part in sorted(path for path in folder.iterdir() if path.is_dir()):
+    is_whole = (folder / CONFIG).is_file() and not (folder / INDEX).is_file()
+    for part in [folder] if is_whole else sorted(path for path in folder.iterdir() if path.is_dir()):
         by_format = ([f for f in sorted(part.glob(f"*{suffix}")) if not _is_variant(f)] for suffix in _FORMATS)
         found += next((files for files in by_format if files), [])
     return found

@@ -3,12 +3,13 @@
 Owns one object a job: whoever waits for it, follows it or draws it here shares that one, and it goes with the last.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
 from limner.errors import InternalError, NotFound
-from limner.jobs import Job, Times
-from limner.records import error_of, request_of, warnings_of
+from limner.jobs import Job, Outcome, Times
+from limner.records import cancellation_of, error_of, request_of, warnings_of
 from limner.service.publishing import Publisher
 from limner.store import JobRow
 
@@ -30,10 +31,13 @@ class LiveJobs:
 
     async def of(self, row: JobRow) -> Job:
         """The job of a row; one that is over has its outcome or its error."""
-        job = self._jobs.get(row.id) or self._made(row)
-        if row.done:
-            await self.conclude(job, row)
-        return job
+        return (await self.of_all([row]))[0]
+
+    async def of_all(self, rows: Sequence[JobRow]) -> list[Job]:
+        """As `of`, the pictures of all of them read at once."""
+        jobs = [self._jobs.get(row.id) or self._made(row) for row in rows]
+        await self._conclude([(job, row) for job, row in zip(jobs, rows, strict=True) if row.done])
+        return jobs
 
     async def bring_inputs(self, job: Job, row: JobRow) -> None:
         """Give a job that is about to be drawn here its pictures. Raises InternalError when they are gone."""
@@ -47,15 +51,16 @@ class LiveJobs:
 
     async def conclude(self, job: Job, row: JobRow) -> None:
         """Tell those who hold ``job`` how it ended, if they do not know."""
-        if job.done:
-            return
-        job.times.started_at_s, job.times.ended_at_s = row.started_at_s, row.ended_at_s
-        job.account.cost_micro, job.account.device_s = row.cost_micro, row.device_s
-        if row.status == "finished":
-            await job.finish(await self._publisher.outcome_of(row))
-        else:
-            assert row.error is not None, "a job that did not finish says why"
-            await job.fail(error_of(row.error))
+        await self._conclude([(job, row)])
+
+    async def _conclude(self, pairs: Sequence[tuple[Job, JobRow]]) -> None:
+        untold = [(job, row) for job, row in pairs if not job.done]
+        finished = [row for _, row in untold if row.status == "finished"]
+        outcomes = await self._publisher.outcomes_of(finished) if finished else []
+        of_row = {row.id: outcome for row, outcome in zip(finished, outcomes, strict=True)}
+        for job, row in untold:
+            if not job.done:  # meanwhile, from somebody else
+                await _end(job, row, of_row.get(row.id))
 
     def _made(self, row: JobRow) -> Job:
         job = Job(
@@ -71,3 +76,13 @@ class LiveJobs:
             job.begin(row.started_at_s)
         self._jobs[row.id] = job
         return job
+
+
+async def _end(job: Job, row: JobRow, outcome: Outcome | None) -> None:
+    job.times.started_at_s, job.times.ended_at_s = row.started_at_s, row.ended_at_s
+    job.account.cost_micro, job.account.device_s = row.cost_micro, row.device_s
+    if outcome is not None:
+        await job.finish(outcome)
+    else:
+        assert row.error is not None, "a job that did not finish says why"
+        await job.fail((cancellation_of if row.status == "cancelled" else error_of)(row.error))

@@ -5,7 +5,7 @@ reading all of it again for a job that was drawn by another process.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -79,18 +79,10 @@ class Publisher:
         text = None if recipe_record is None else recipe_text(recipe_record)
         return await self.media.encode(picture, output, text)
 
-    async def outcome_of(self, row: JobRow) -> Outcome:
-        """What `publish` made, from a finished job's rows; the files stay where they are."""
-        assert row.result is not None, "a finished job has its result"
-        images = await self.store.images_of(row.id)
-        return Outcome(
-            tuple(picture_of(image) for image in images),
-            row.result["model_revision"],
-            row.result["timings_s"],
-            warnings_of(row.result["warnings"]),
-            row.result.get("text"),
-            None if row.result.get("tokens") is None else Tokens(**row.result["tokens"]),
-        )
+    async def outcomes_of(self, rows: Sequence[JobRow]) -> list[Outcome]:
+        """What `publish` made, from the rows of finished jobs; the files stay where they are."""
+        images = await self.store.images_of_all([row.id for row in rows])
+        return [_outcome(row, images[row.id]) for row in rows]
 
     async def data_of(self, picture: StoredPicture) -> bytes:
         """The file; raises NotFound once its time is over."""
@@ -108,6 +100,11 @@ class Publisher:
         key = await self.blobs.put_input(job_id, f"{index}.png", data)
         return StoredInput(key, digest, picture.mode, picture.size)
 
+    async def drop_inputs(self, job: Job) -> None:
+        """The job is over, or was not accepted: nobody needs its pictures any more."""
+        if job.request.inputs or job.request.mask:
+            await self.blobs.drop_inputs(job.id)
+
     async def read_inputs(self, record: Mapping[str, Any]) -> tuple[list[Picture], Picture | None]:
         """The pictures that `put_inputs` kept: inputs and mask. Raises NotFound when they are gone."""
         stored = stored_inputs(record)
@@ -123,6 +120,18 @@ def _restored(data: bytes, stored: StoredInput) -> Picture:
     # We wrote it: the bounds for clients do not hold.
     limits = DecodeLimits(max_bytes=len(data), max_pixels=stored.size.pixels)
     return from_image(to_image(decode(data, limits, param="image")).convert(stored.mode))
+
+
+def _outcome(row: JobRow, images: Sequence[ImageRow]) -> Outcome:
+    assert row.result is not None, "a finished job has its result"
+    return Outcome(
+        tuple(picture_of(image) for image in images),
+        row.result["model_revision"],
+        row.result["timings_s"],
+        warnings_of(row.result["warnings"]),
+        row.result.get("text"),
+        None if row.result.get("tokens") is None else Tokens(**row.result["tokens"]),
+    )
 
 
 def result_record(outcome: Outcome, loras: Mapping[str, str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from limner.core import Finished, Queued
 from limner.errors import ClientLeft, DeadlineExceeded, InternalError, LimnerError, NotReady
 from limner.jobs import Job, Outcome
 from limner.logs import bind_job, bind_request
-from limner.records import error_record
+from limner.records import cancellation_of, error_record
 from limner.roster import Roster
 from limner.service.liveness import Liveness
 from limner.service.publishing import Publisher, image_rows, result_record
@@ -26,10 +26,9 @@ from limner.service.weights import file_sha256s
 from limner.store import Beat, Completion, JobRow
 
 logger = logging.getLogger(__name__)
-POLL_S = 1.0  # how long a job that another process has accepted may go unnoticed
+POLL_S = 1.0  # how long a job that another process has accepted may go unnoticed, where there is no news
 BEATS_PER_LEASE = 3
 BEAT_S = 2.0  # at least as often: how long a dead process, or a cancellation by another one, may go unnoticed
-CANCELLED = "the request was cancelled"
 STAGES = ("encode", "denoise", "decode")  # of device time
 
 
@@ -90,6 +89,11 @@ class Worker:
         return 0 if self._leaving else max(self.rules.slots - len(self._claims) - self._promised, 0)
 
     @property
+    def is_leaving(self) -> bool:
+        """Whether nothing more is begun here."""
+        return self._leaving
+
+    @property
     def busy(self) -> int:
         """How many jobs are being drawn."""
         return len(self._claims)
@@ -127,6 +131,8 @@ class Worker:
             asyncio.create_task(_for_ever("claiming", self._claim_some)),
             asyncio.create_task(_for_ever("beating", self._beat)),
         ]
+        if self.rules.slots:
+            self._loops.append(asyncio.create_task(_for_ever("hearing of jobs", self._hear)))
 
     def leave(self) -> None:
         """Claim nothing more."""
@@ -153,6 +159,10 @@ class Worker:
             loop.cancel()
         if self._loops:
             await asyncio.wait(self._loops)
+
+    async def _hear(self) -> None:
+        await self.tools.store.news()
+        self.wake()
 
     async def _claim_some(self) -> None:
         await _wait(self._wake, POLL_S)
@@ -183,8 +193,8 @@ class Worker:
             beats = [Beat(claim.row.id, claim.row.attempt, claim.job.progress) for claim in claims]
             answer = await self.tools.store.renew(self.id, beats, lease_until_s=self.lease_until_s())
             for claim in claims:
-                if claim.row.id in answer.cancelled:
-                    claim.job.cancel()
+                if (reason := answer.cancelled.get(claim.row.id)) is not None:
+                    claim.job.cancel(cancellation_of(reason))
                 if claim.row.id in answer.lost and claim.task is not None and not claim.task.done():
                     claim.task.cancel()
         await self._expire()
@@ -292,13 +302,14 @@ class Worker:
         raise InternalError(f"the backend of {job.model!r} ended without a picture")
 
     async def _unless_cancelled(self, job: Job, work: Awaitable[Finished]) -> Finished:
-        """The work's result; raises ClientLeft when cancellation is asked for first."""
+        """The work's result; raises the reason when cancellation is asked for first."""
         follow = asyncio.ensure_future(work)
         leave = asyncio.create_task(job.cancel_requested.wait())
         try:
             await asyncio.wait({follow, leave}, return_when=asyncio.FIRST_COMPLETED)
             if not follow.done():
-                raise ClientLeft(CANCELLED)
+                assert job.cancellation is not None, "it is asked for with its reason"
+                raise job.cancellation
             return await follow
         finally:
             follow.cancel()

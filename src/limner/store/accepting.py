@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from limner.errors import Conflict, InsufficientCredits, Overloaded
+from limner.errors import Conflict, InsufficientCredits, Overloaded, RateLimited
 from limner.store.rows import MICRO, Accepted, JobRow, NewJob
 from limner.store.tables import LIVE, QUEUED, RUNNING, columns_of, idempotency, jobs, keys, owners
 
@@ -151,11 +151,11 @@ def _check_quota(connection: Connection, job: NewJob) -> None:
         limiting = connection.execute(_LIMITING, window).scalar()
         if limiting is not None or allowed < 1:
             wait_s = RATE_WINDOW_S if limiting is None else limiting + RATE_WINDOW_S - job.created_at_s
-            raise Overloaded(f"this API key may create {allowed} jobs a minute", retry_after_s=max(wait_s, 0.0))
+            raise RateLimited(f"this API key may create {allowed} jobs a minute", retry_after_s=max(wait_s, 0.0))
     if (allowed := job.quota.concurrency) is not None:
         alive = connection.execute(_LIVE_OF_OWNER, {"b_owner": job.owner}).scalar_one()
         if alive >= allowed:
-            raise Overloaded(
+            raise RateLimited(
                 f"this API key may have {allowed} jobs at once and has {alive}", retry_after_s=RETRY_AFTER_S
             )
 

@@ -29,7 +29,7 @@ _CLAIM = (
 _BEAT = update(jobs).where(
     jobs.c.id == bindparam("b_id"), jobs.c.attempt == bindparam("b_attempt"), jobs.c.worker == _WORKER, RUNNING
 )
-_HELD = select(jobs.c.id, jobs.c.attempt, jobs.c.cancel_requested).where(RUNNING, jobs.c.worker == _WORKER)
+_HELD = select(jobs.c.id, jobs.c.attempt, jobs.c.cancel_error).where(RUNNING, jobs.c.worker == _WORKER)
 _WORKERS = select(jobs.c.worker).where(RUNNING).distinct()
 UNSTARTED = {"status": "queued", "worker": None, "lease_until_s": None, "started_at_s": None, "progress": 0.0}
 
@@ -54,7 +54,7 @@ def claim(
 def renew(connection: Connection, worker: str, beats: Sequence[Beat], *, lease_until_s: float) -> Beats:
     """Prolong the leases and note the progress of what is still this worker's; see `Store.renew`."""
     if not beats:
-        return Beats(frozenset(), frozenset())
+        return Beats(frozenset(), {})
     by_id = sorted(beats, key=lambda beat: beat.id)  # rows are locked in one order everywhere
     connection.execute(
         _BEAT,
@@ -69,10 +69,10 @@ def renew(connection: Connection, worker: str, beats: Sequence[Beat], *, lease_u
             for beat in by_id
         ],
     )
-    held = {(row.id, row.attempt): row.cancel_requested for row in connection.execute(_HELD, {"b_worker": worker})}
+    held = {(row.id, row.attempt): row.cancel_error for row in connection.execute(_HELD, {"b_worker": worker})}
     return Beats(
         lost=frozenset(beat.id for beat in beats if (beat.id, beat.attempt) not in held),
-        cancelled=frozenset(beat.id for beat in beats if held.get((beat.id, beat.attempt))),
+        cancelled={beat.id: error for beat in beats if (error := held.get((beat.id, beat.attempt))) is not None},
     )
 
 

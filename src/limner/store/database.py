@@ -40,6 +40,17 @@ class Database(Protocol):
         """
         ...
 
+    def tell(self) -> None:
+        """Let the other processes of this database know that jobs were queued, if there is a way; does not wait."""
+        ...
+
+    async def news(self) -> None:
+        """Return when another process may have queued jobs since the last call; never, where there is no way to know.
+
+        What is told may be lost.
+        """
+        ...
+
     async def aclose(self) -> None:
         """End what runs and let go of every connection."""
         ...

@@ -1,20 +1,26 @@
 """Rows of finished pictures. Several may share a blob: blobs are named by their content."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, delete, exists, select, tuple_
+from sqlalchemy import BindParameter, Connection, bindparam, delete, select, tuple_
 
 from limner.errors import NotFound
+from limner.store.reading import AT_ONCE
+from limner.store.retention import forget
 from limner.store.rows import ImageRow
 from limner.store.tables import columns_of, images
 
 _ID: BindParameter[Any] = bindparam("b_id")
 _GET = select(*columns_of(images, ImageRow)).where(images.c.id == _ID)
-_OF_JOB = select(*columns_of(images, ImageRow)).where(images.c.job_id == bindparam("b_job")).order_by(images.c.index)
+_OF_JOBS = (
+    select(*columns_of(images, ImageRow))
+    .where(images.c.job_id.in_(bindparam("b_jobs", expanding=True)))
+    .order_by(images.c.index)
+)
 _NEWEST = select(*columns_of(images, ImageRow)).order_by(images.c.created_at_s.desc(), images.c.id.desc())
 _PAGE_END = select(images.c.owner, images.c.created_at_s).where(images.c.id == _ID)
 _DELETE = delete(images).where(images.c.id == _ID).returning(images.c.key)
-_USED = select(exists().where(images.c.key == bindparam("b_key")))
 
 
 def image(connection: Connection, id: str) -> ImageRow:
@@ -25,9 +31,13 @@ def image(connection: Connection, id: str) -> ImageRow:
     return ImageRow(*found)
 
 
-def images_of(connection: Connection, job_id: str) -> tuple[ImageRow, ...]:
-    """A job's pictures in their order, without those that have been deleted."""
-    return tuple(ImageRow(*row) for row in connection.execute(_OF_JOB, {"b_job": job_id}))
+def images_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, tuple[ImageRow, ...]]:
+    """Every job's pictures in their order, without those that have been deleted."""
+    found: dict[str, list[ImageRow]] = {job_id: [] for job_id in job_ids}
+    for start in range(0, len(job_ids), AT_ONCE):
+        for row in connection.execute(_OF_JOBS, {"b_jobs": list(job_ids[start : start + AT_ONCE])}):
+            found[row.job_id].append(ImageRow(*row))
+    return {job_id: tuple(images) for job_id, images in found.items()}
 
 
 def list_images(connection: Connection, owner: str | None, limit: int, before: str | None) -> tuple[ImageRow, ...]:
@@ -44,14 +54,9 @@ def list_images(connection: Connection, owner: str | None, limit: int, before: s
     return tuple(ImageRow(*row) for row in connection.execute(query))
 
 
-def delete_image(connection: Connection, id: str) -> bool:
-    """Remove the row; returns whether its blob is no longer used by any. Raises NotFound."""
+def delete_image(connection: Connection, id: str, file_due_at_s: float) -> None:
+    """Remove the row and note when its blob may go. Raises NotFound."""
     key = connection.execute(_DELETE, {"b_id": id}).scalar_one_or_none()
     if key is None:
         raise NotFound(f"no such image: {id}")
-    return not is_used(connection, key)
-
-
-def is_used(connection: Connection, key: str) -> bool:
-    """Whether a picture lies under this blob key."""
-    return bool(connection.execute(_USED, {"b_key": key}).scalar())
+    forget(connection, [key], file_due_at_s)

@@ -11,11 +11,12 @@ from sqlalchemy import URL, Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from limner.errors import NotReady
+from limner.store.bell import Bell
 from limner.store.database import translated, unusable
 from limner.store.schema import migrate
 
 T = TypeVar("T")
-CONNECTIONS = 8
+CONNECTIONS = 9  # one of them is the bell's
 CONNECT_TIMEOUT_S = 10.0
 MIGRATION_LOCK = 0x6C696D6E6572  # "limner"; advisory locks are numbers that the whole database shares
 
@@ -34,6 +35,8 @@ class PostgresDatabase:
             connect_args={"timeout": CONNECT_TIMEOUT_S},
         )
         self._reads = self._writes.execution_options(isolation_level="AUTOCOMMIT")
+        self._bell = Bell(self._reads)
+        self.tell, self.news = self._bell.ring, self._bell.heard
 
     async def start(self) -> None:
         """Create or migrate the schema, one process at a time."""
@@ -63,6 +66,7 @@ class PostgresDatabase:
 
     async def aclose(self) -> None:
         """Close every connection."""
+        await self._bell.aclose()
         await self._writes.dispose()
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import BindParameter, Connection, Select, and_, bindparam, func,
 
 from limner.errors import NotFound
 from limner.store.rows import JobFilter, JobRow
-from limner.store.tables import FINISHED, QUEUED, RUNNING, columns_of, jobs
+from limner.store.tables import QUEUED, RUNNING, columns_of, jobs
 
 AT_ONCE = 500  # names in one IN (...); SQLite before 3.32 took 999 variables in a statement
 
@@ -33,12 +33,6 @@ _BEFORE = (
 )
 _DEPTHS = tuple(  # one each, as each status has an index of its own
     select(jobs.c.model, func.count()).where(status).group_by(jobs.c.model) for status in (QUEUED, RUNNING)
-)
-_COSTS = (
-    select(jobs.c.weight_s, jobs.c.device_s)
-    .where(FINISHED, jobs.c.model == bindparam("b_model"))
-    .order_by(jobs.c.ended_at_s.desc())
-    .limit(bindparam("b_limit"))
 )
 _PAGE_END = select(jobs.c.owner, jobs.c.created_at_s, jobs.c.seq).where(jobs.c.id == _ID)
 
@@ -102,10 +96,3 @@ def depth(connection: Connection) -> dict[str, tuple[int, int]]:
     """Jobs (queued, running) by model, without models that have neither."""
     queued, running = ({row[0]: row[1] for row in connection.execute(each)} for each in _DEPTHS)
     return {model: (queued.get(model, 0), running.get(model, 0)) for model in queued | running}
-
-
-def recent_costs(connection: Connection, model: str, limit: int) -> tuple[tuple[float, float], ...]:
-    """(weight_s, device_s) of the model's last finished jobs, newest first."""
-    return tuple(
-        (row.weight_s, row.device_s) for row in connection.execute(_COSTS, {"b_model": model, "b_limit": limit})
-    )

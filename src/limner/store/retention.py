@@ -1,15 +1,16 @@
 """Forgetting: pictures past their time, then the jobs that had them, and idempotency keys.
 
-The ledger stays for ever.
+Owns the list of files whose rows have gone: it is written with the row's end and shortened when the file has gone, so
+that no end of a process leaves a file behind. The ledger stays for ever.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, delete, exists, or_, select
+from sqlalchemy import BindParameter, Connection, bindparam, delete, exists, insert, or_, select
 
 from limner.store.accepting import IDEMPOTENCY_S
-from limner.store.images import is_used
-from limner.store.tables import deliveries, idempotency, images, jobs
+from limner.store.tables import deliveries, forgotten, idempotency, images, jobs
 
 AT_ONCE = 500  # rows a transaction: others must get their turn
 
@@ -20,6 +21,11 @@ _SOME_IMAGES = (
     .with_for_update(skip_locked=True)
 )
 _DROP_IMAGES = delete(images).where(images.c.id.in_(bindparam("b_ids", expanding=True))).returning(images.c.key)
+_FORGET = insert(forgotten).inline()
+_DUE = forgotten.c.due_at_s <= bindparam("b_now")
+_REMEMBER = delete(forgotten).where(_DUE, exists().where(images.c.key == forgotten.c.key))
+_DUE_FILES = select(forgotten.c.key).where(_DUE).order_by(forgotten.c.due_at_s).limit(AT_ONCE)
+_FILES_GONE = delete(forgotten).where(_DUE, forgotten.c.key.in_(bindparam("b_keys", expanding=True)))
 _SOME_JOBS = (
     select(jobs.c.id)
     .where(
@@ -37,13 +43,28 @@ _DROP_DELIVERIES = delete(deliveries).where(deliveries.c.job_id.in_(_IDS))
 _DROP_KEYS = delete(idempotency).where(idempotency.c.created_at_s <= bindparam("b_before"))
 
 
-def drop_images(connection: Connection, now_s: float, images_before_s: float) -> tuple[int, tuple[str, ...]]:
-    """Remove some rows that are due; returns how many, and the blob keys that no row uses any more."""
+def drop_images(connection: Connection, now_s: float, images_before_s: float) -> int:
+    """Remove some rows that are due, their files being due at once; returns how many."""
     ids = connection.execute(_SOME_IMAGES, {"b_now": now_s, "b_before": images_before_s}).scalars().all()
-    if not ids:
-        return 0, ()
-    keys = dict.fromkeys(connection.execute(_DROP_IMAGES, {"b_ids": ids}).scalars())
-    return len(ids), tuple(key for key in keys if not is_used(connection, key))
+    if ids:
+        forget(connection, sorted(set(connection.execute(_DROP_IMAGES, {"b_ids": ids}).scalars())), now_s)
+    return len(ids)
+
+
+def forget(connection: Connection, keys: Sequence[str], due_at_s: float) -> None:
+    """Note that these files may go at ``due_at_s``, should no picture lie in them then."""
+    connection.execute(_FORGET, [{"key": key, "due_at_s": due_at_s} for key in keys])
+
+
+def due_files(connection: Connection, now_s: float) -> tuple[str, ...]:
+    """Some of the files that are due. What another picture lies in is no longer forgotten."""
+    connection.execute(_REMEMBER, {"b_now": now_s})
+    return tuple(dict.fromkeys(connection.execute(_DUE_FILES, {"b_now": now_s}).scalars()))
+
+
+def files_gone(connection: Connection, keys: Sequence[str], now_s: float) -> None:
+    """Strike these files, as far as they were due, off the list."""
+    connection.execute(_FILES_GONE, {"b_keys": list(keys), "b_now": now_s})
 
 
 def drop_jobs(connection: Connection, jobs_before_s: float) -> int:

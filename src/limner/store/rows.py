@@ -119,10 +119,10 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Beats:
-    """The answer to `Store.renew`: jobs that are no longer this worker's, and jobs whose cancellation was asked for."""
+    """The answer to `Store.renew`: jobs that are no longer this worker's, and why jobs are to be cancelled, by id."""
 
     lost: frozenset[str]
-    cancelled: frozenset[str]
+    cancelled: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)

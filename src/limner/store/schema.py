@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect, text
 from limner.errors import NotReady
 
 _NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
-HEAD = "0001"  # the last of migrations/versions
+HEAD = "0002"  # the last of migrations/versions
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 

@@ -5,9 +5,10 @@ savepoint of its own: one flush to the disk then serves them all.
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
 from pathlib import Path
@@ -25,6 +26,7 @@ from limner.store.schema import migrate
 T = TypeVar("T")
 READERS = 2
 MOST_A_COMMIT = 64
+OWNER_ALONE = 0o600  # prompts are in it; SQLite gives its other files the same mode
 BUSY_TIMEOUT_S = 30.0  # how long a write waits for another process's
 _MIGRATING = Lock()  # alembic keeps what it works on in globals
 
@@ -72,6 +74,13 @@ class SqliteDatabase:
         """Raise NotReady when the file is no longer the one that was opened."""
         if self._file:
             self._file.check(known_s=known_s)
+
+    def tell(self) -> None:
+        """Nobody can hear it."""
+
+    async def news(self) -> None:
+        """There is never any."""
+        await asyncio.get_running_loop().create_future()
 
     async def aclose(self) -> None:
         """Finish what was submitted, then close."""
@@ -141,7 +150,17 @@ def _one_process(path: Path | None) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f"{path.name}.lock").open("w") as file:
         flock(file, LOCK_EX)
+        _make_private(path)
         yield
+
+
+def _make_private(path: Path) -> None:
+    """Make the file before SQLite does, which would let everybody read it.
+
+    One that is there is not opened: closing it would end the locks that this process's SQLite has on it.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, OWNER_ALONE))
 
 
 def _thread(engine: Engine, tasks: _Tasks, most: int) -> Thread:

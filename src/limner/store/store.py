@@ -37,6 +37,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._write, self._read, self._verify = database.write, database.read, database.verify
+        self._tell, self._news = database.tell, database.news
         self._room = accepting.Room()
 
     async def enqueue(
@@ -56,7 +57,17 @@ class Store:
                 connection, job, self._room, worker=worker, lease_until_s=lease_until_s, queue_limit=queue_limit
             )
 
-        return await self._write(accept)
+        accepted = await self._write(accept)
+        if accepted.job.status == "queued" and not accepted.replayed:
+            self._tell()
+        return accepted
+
+    async def news(self) -> None:
+        """Return when another process may have queued jobs since the last call.
+
+        With SQLite never, and with PostgreSQL not reliably: who waits for jobs looks for them now and then as well.
+        """
+        await self._news()
 
     async def find_replay(self, owner: str, idempotency_key: str, fingerprint: str, now_s: float) -> JobRow | None:
         """The job that this idempotency key has already made, unless it was cancelled. Raises Conflict as `enqueue`."""
@@ -82,6 +93,7 @@ class Store:
         cancellation was asked for end at ``now_s``, by default the present."""
         ended_at_s = time.time() if now_s is None else now_s
         await self._write(lambda c: ending.hand_back(c, worker, ids, now_s=ended_at_s))
+        self._tell()
 
     async def finish(self, id: str, attempt: int, completion: Completion) -> bool:
         """Record, exactly once: the result, the pictures, the ledger's row, the credits, the webhook to deliver.
@@ -122,6 +134,8 @@ class Store:
         while (found := await self._write(some)) != Expired():
             requeued += found.requeued
             failed += found.failed
+        if requeued:
+            self._tell()
         while late := await self._write(lambda c: ending.expire_queued(c, now_s=now_s)):
             failed += late
         return Expired(tuple(id for id in requeued if id not in set(failed)), tuple(failed))
@@ -158,10 +172,6 @@ class Store:
         """Jobs (queued, running) by model."""
         return await self._read(reading.depth)
 
-    async def recent_costs(self, model: str, limit: int = 50) -> tuple[tuple[float, float], ...]:
-        """(weight_s, device_s) of the model's last finished jobs, newest first."""
-        return await self._read(lambda c: reading.recent_costs(c, model, limit))
-
     async def image(self, id: str) -> ImageRow:
         """The picture; raises NotFound."""
         check_id(id, "image")
@@ -169,9 +179,13 @@ class Store:
 
     async def images_of(self, job_id: str) -> tuple[ImageRow, ...]:
         """A job's pictures in their order."""
-        if not is_id(job_id):
-            return ()
-        return await self._read(lambda c: images.images_of(c, job_id))
+        return (await self.images_of_all([job_id]))[job_id]
+
+    async def images_of_all(self, job_ids: Sequence[str]) -> dict[str, tuple[ImageRow, ...]]:
+        """Each job's pictures in their order, by the job's id."""
+        known = [job_id for job_id in job_ids if is_id(job_id)]
+        found = await self._read(lambda c: images.images_of(c, known)) if known else {}
+        return {**dict.fromkeys(job_ids, ()), **found}
 
     async def images(self, owner: str | None, *, limit: int, before: str | None = None) -> tuple[ImageRow, ...]:
         """Pictures newest first, ``owner`` None meaning everybody's. Raises NotFound when the one that ``before``
@@ -182,14 +196,18 @@ class Store:
             return ()
         return await self._read(lambda c: images.list_images(c, owner, limit, before))
 
-    async def delete_image(self, id: str) -> bool:
-        """Remove a picture's row; returns whether its blob is no longer used by any. Raises NotFound."""
+    async def delete_image(self, id: str, *, file_due_at_s: float) -> None:
+        """Remove a picture's row; its file is one of `due_files` from then on. Raises NotFound."""
         check_id(id, "image")
-        return await self._write(lambda c: images.delete_image(c, id))
+        await self._write(lambda c: images.delete_image(c, id, file_due_at_s))
 
-    async def is_used(self, key: str) -> bool:
-        """Whether any picture lies under this blob key."""
-        return is_storable(key) and await self._read(lambda c: images.is_used(c, key))
+    async def due_files(self, now_s: float) -> tuple[str, ...]:
+        """Keys of some files that are to be removed: no picture lies in them any more. `files_gone` follows."""
+        return await self._write(lambda c: retention.due_files(c, now_s))
+
+    async def files_gone(self, keys: Sequence[str], now_s: float) -> None:
+        """These files, which were due at ``now_s``, have been removed."""
+        await self._write(lambda c: retention.files_gone(c, keys, now_s))
 
     async def add_key(self, row: KeyRow) -> None:
         """Add an API key; its balance is entered in the ledger. Raises Conflict when its id or prefix is taken."""
@@ -250,19 +268,15 @@ class Store:
         """Note that a webhook is not tried again."""
         await self._write(lambda c: deliveries.change(c, id, given_up_at_s=now_s, next_at_s=None, error=error))
 
-    async def purge(self, *, now_s: float, images_before_s: float, jobs_before_s: float) -> tuple[str, ...]:
-        """Forget pictures that expired or were made before ``images_before_s``, jobs without pictures that ended
-        before ``jobs_before_s``, and idempotency keys past 24 h; returns the blob keys that nothing uses any more.
+    async def purge(self, *, now_s: float, images_before_s: float, jobs_before_s: float) -> None:
+        """Forget pictures that expired or were made before ``images_before_s``, whose files are then among `due_files`;
+        jobs without pictures that ended before ``jobs_before_s``; and idempotency keys past 24 h.
         """
-        unused: dict[str, None] = {}
-        count = 1
-        while count:
-            count, some = await self._write(lambda c: retention.drop_images(c, now_s, images_before_s))
-            unused |= dict.fromkeys(some)
+        while await self._write(lambda c: retention.drop_images(c, now_s, images_before_s)):
+            pass
         while await self._write(lambda c: retention.drop_jobs(c, jobs_before_s)):
             pass
         await self._write(lambda c: retention.drop_idempotency(c, now_s))
-        return tuple(unused)
 
     async def check(self) -> str:
         """Ask the database something and name it, such as "SQLite 3.40, schema 0001". Raises NotReady, also when its

@@ -130,7 +130,6 @@ jobs = Table(
 # A partial index serves only statements that spell its condition out, so no bound parameters in these.
 QUEUED: ColumnElement[bool] = jobs.c.status == literal_column("'queued'")
 RUNNING: ColumnElement[bool] = jobs.c.status == literal_column("'running'")
-FINISHED: ColumnElement[bool] = jobs.c.status == literal_column("'finished'")
 LIVE: ColumnElement[bool] = jobs.c.ended_at_s.is_(None)
 
 
@@ -144,7 +143,6 @@ _partial("jobs_deadline", QUEUED, jobs.c.deadline_at_s)
 _partial("jobs_running", RUNNING, jobs.c.worker)
 # The second column is always NULL here; with it SQLite prefers this index to jobs_owner, which holds ended jobs too.
 _partial("jobs_live", LIVE, jobs.c.owner, jobs.c.ended_at_s)
-_partial("jobs_costs", FINISHED, jobs.c.model, jobs.c.ended_at_s)
 Index("jobs_created", jobs.c.created_at_s, jobs.c.seq)
 Index("jobs_owner", jobs.c.owner, jobs.c.created_at_s, jobs.c.seq)
 
@@ -183,6 +181,15 @@ images = Table(
     Column("expires_at_s", Double, nullable=False, index=True),
     Index("images_created", "created_at_s", "id"),
     Index("images_owner", "owner", "created_at_s", "id"),
+)
+
+# Files that no picture's row named any more; the row goes when the file has gone.
+forgotten = Table(
+    "forgotten",
+    metadata,
+    Column("seq", Serial, primary_key=True),
+    Column("key", Text, nullable=False, index=True),
+    Column("due_at_s", Double, nullable=False, index=True),
 )
 
 keys = Table(

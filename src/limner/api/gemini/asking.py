@@ -3,8 +3,8 @@
 Owns Gemini's parameters: which are honoured, which are taken and have no effect, which are refused.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator
@@ -26,11 +26,11 @@ FORMATS: Mapping[str, ImageFormat] = {
 MODALITIES = frozenset({"TEXT", "IMAGE"})
 WRAPPED = frozenset({"generateContentRequest", "generate_content_request"})
 CONFIG, IMAGE_CONFIG = "generationConfig", "generationConfig.imageConfig"
-BODY = ("contents", "generation_config", "model")
+BODY = ("contents", "generation_config", "model", "system_instruction")
+SYSTEM = "system_instruction"
 # What is taken and has no effect, with the reason.
 UNUSED_BODY: Mapping[str, str] = {
     "safety_settings": "whoever draws goes by their own rules",
-    "system_instruction": "the prompt is what the user said last",
     "tools": "no tools are called here",
     "tool_config": "no tools are called here",
     "labels": "nothing is billed by them",
@@ -57,6 +57,7 @@ NAMES: Mapping[str, str] = {  # our name of a field -> its place in the body
     "image": "contents",
     "image_prompt": "contents",
     "messages": "contents",
+    "modalities": f"{CONFIG}.responseModalities",
     "prompt": "contents",
 }
 
@@ -64,13 +65,17 @@ NAMES: Mapping[str, str] = {  # our name of a field -> its place in the body
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a body asks for. ``given`` are the fields that say how to draw, flat; ``names`` are where the body has
-    them, for errors. ``usual_n`` pictures are drawn when no number is given, or as many as the model can."""
+    them, for errors. ``usual_n`` pictures are drawn when no number is given, or as many as the model can.
+    ``modalities`` is what the reply may consist of (None: whatever fits), ``about_words`` the fields that say how words
+    are made."""
 
     conversation: Conversation
     given: Mapping[str, Any]
     names: Mapping[str, str]
     warnings: tuple[Warning, ...] = ()
     usual_n: int = 1
+    modalities: frozenset[str] | None = frozenset({"image"})
+    about_words: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _known_format(value: str) -> str:
@@ -126,10 +131,10 @@ class GenerationConfig(Fields):
 
     @field_validator("response_modalities")
     @classmethod
-    def _with_pictures(cls, value: list[str]) -> list[str]:
+    def _known_ones(cls, value: list[str]) -> list[str]:
         named = {modality.upper() for modality in value}
-        if not named <= MODALITIES or (named and "IMAGE" not in named):
-            raise ValueError("This server draws. Allowed: ['IMAGE'] or ['TEXT', 'IMAGE']")
+        if not named <= MODALITIES:
+            raise ValueError("Allowed: ['IMAGE'], ['TEXT'] or ['TEXT', 'IMAGE']")
         return value
 
 
@@ -152,7 +157,9 @@ def read_generation(body: Mapping[str, Any], model: str) -> Asked:
             (IMAGE_CONFIG, {"aspect_ratio": image.aspect_ratio, "image_size": image.image_size, **image.output()}),
         ),
         names={**{name: placed(where, name) for where, params in own.items() for name in params}, **NAMES},
-        warnings=(*warnings, *_unused(fields, config, image)),
+        warnings=(*warnings, *_unused(fields, image)),
+        modalities=frozenset(modality.lower() for modality in config.response_modalities or ()) or None,
+        about_words=_about_words(fields, config),
     )
 
 
@@ -174,10 +181,32 @@ def _check_model(named: object, model: str) -> None:
         raise InvalidRequest(f"Invalid value for 'model': {shown(named)}. The path says {shown(model)}", param="model")
 
 
-def _unused(fields: Mapping[str, Any], config: GenerationConfig, image: ImageConfig) -> Iterator[Warning]:
+def system_words(about_words: Mapping[str, Any]) -> str:
+    """The words of a system instruction. Raises InvalidRequest."""
+    instruction = about_words.get(SYSTEM)
+    if isinstance(instruction, str):
+        return instruction
+    conversation, _ = read_contents({**instruction, "role": "user"} if isinstance(instruction, dict) else instruction)
+    return "\n".join(turn.text for turn in conversation.turns if turn.text)
+
+
+def unspoken(asked: Asked, used: Collection[str]) -> tuple[Warning, ...]:
+    """The fields about words that have no effect: all but those that are ``used``."""
+    unused = [name for name in asked.about_words if name not in used]
+    spoken = without_effect("", [name for name in unused if name == SYSTEM], "the prompt is what the user said last")
+    reason = "it is not known to what answers" if used else "it is about words, and the model draws"
+    return (*spoken, *without_effect(CONFIG, sorted(name for name in unused if name != SYSTEM), reason))
+
+
+def _about_words(fields: Mapping[str, Any], config: GenerationConfig) -> dict[str, Any]:
+    given = {name: value for name, value in (config.model_extra or {}).items() if name in FOR_WORDS}
+    instruction = fields.get(SYSTEM)
+    return {**given, **({SYSTEM: instruction} if instruction else {})}
+
+
+def _unused(fields: Mapping[str, Any], image: ImageConfig) -> Iterator[Warning]:
     for name, reason in UNUSED_BODY.items():
         if fields.get(name) not in (None, [], {}):
             yield from without_effect("", [name], reason)
-    words, people = config.model_extra or {}, image.model_extra or {}
-    yield from without_effect(CONFIG, sorted(FOR_WORDS & set(words)), "it is about words, and this server draws")
+    people = image.model_extra or {}
     yield from without_effect(IMAGE_CONFIG, sorted(ABOUT_PEOPLE & set(people)), "whoever draws goes by their own rules")

@@ -13,20 +13,29 @@ from starlette.responses import Response
 
 from limner.api.calls import Read, Wire, conduct
 from limner.api.chat_pictures import in_order
-from limner.api.chat_prompt import wanted
-from limner.api.chat_replies import Telling
-from limner.api.composing import Brief, model_for, takes_pictures, to_request
-from limner.api.drawing import in_their_words, settle
+from limner.api.chat_replies import Answer, Head, Telling, words_answer
+from limner.api.chat_turns import Asking, Plan, fitted, planned
+from limner.api.composing import Brief, to_request
+from limner.api.drawing import Drawing, in_their_words, settle
 from limner.api.gateway import gateway_of
-from limner.api.gemini.asking import Asked
+from limner.api.gemini.asking import SYSTEM, Asked, system_words, unspoken
 from limner.api.gemini.fields import ignored
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import shown
-from limner.core import Request, Size, Warning
+from limner.core import Operation, Request, Said, Size, Warning
 from limner.errors import InvalidRequest, LimnerError
 
 TIMEOUT = "X-Server-Timeout"  # seconds; what Google's SDKs make of their `timeout` option
+SPOKEN: Mapping[str, str] = {"max_output_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p"}
 SAME = ("512", "0.5K", "512px")  # names of one resolution
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How one of the methods answers: for a job, and with words for which nothing is run."""
+
+    wire_of: Callable[[Telling], Wire]
+    said: Callable[[Answer], Response]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +49,59 @@ class Prepared:
 
 def prepare(http: HttpRequest, model: str, asked: Asked) -> Prepared:
     """What ``asked`` means to ``model``. Raises ModelNotFound and InvalidRequest."""
-    spec = model_for(http, model, has_pictures=bool(asked.conversation.pictures))
-    want = wanted(asked.conversation, prompt=None, has_references=False, takes_pictures=takes_pictures(spec))
-    telling = Telling(want.reason, asked.names)
+    return prepare_plan(http, planned(http, Asking(model, asked.conversation, modalities=asked.modalities)), asked)
+
+
+def prepare_plan(http: HttpRequest, plan: Plan, asked: Asked) -> Prepared:
+    """The same for what was decided before; ``plan`` runs a model."""
+    spec = plan.spec
+    assert spec is not None, "what is run has a model"
     usual = {"n": min(asked.usual_n, spec.max_n), "timeout": _timeout_s(http)}
-    given, warnings = in_words_of(spec, {**usual, **asked.given}, asked.names)
 
     async def read() -> tuple[Request, tuple[Warning, ...]]:
-        pictures, counts = in_order(spec, want.pictures, {})
-        drawing = settle({**given, **counts}, spec, tolerated=False)
-        request, told = await to_request(http, spec, Brief(want.prompt, pictures, None, drawing))
+        pictures, counts = in_order(spec, plan.pictures, {})
+        if plan.operation is Operation.DESCRIBE:
+            drawing, warnings = _words_of(asked, usual, spec)
+        else:
+            given, warnings = in_words_of(spec, {**usual, **asked.given}, asked.names)
+            fields, more = fitted({**given, **counts}, plan)
+            drawing = settle(fields, spec, tolerated=False)
+            drawing = replace(drawing, size=plan.size_for(drawing, fields))
+            warnings = (*unspoken(asked, ()), *warnings, *more)
+        mask = None if plan.mask is None else (plan.mask.param, plan.mask.source)
+        brief = Brief(plan.prompt, pictures, mask, drawing, 0, plan.operation, _history(asked, plan))
+        request, told = await to_request(http, spec, brief)
         return in_shape_of_first(request, spec), (*asked.warnings, *warnings, *told)
 
-    return Prepared(spec, read, telling)
+    return Prepared(spec, read, Telling(plan.reason, asked.names))
 
 
-async def answer(http: HttpRequest, model: str, asked: Asked, wire_of: Callable[[Telling], Wire]) -> Response:
-    """Draw what was asked for; errors name the fields as the body does."""
+def _words_of(asked: Asked, usual: Mapping[str, Any], spec: ModelSpec) -> tuple[Drawing, tuple[Warning, ...]]:
+    """How an answer in words is made; what is said of pictures has no effect on it."""
+    own = {ours: asked.about_words[name] for name, ours in SPOKEN.items() if name in asked.about_words}
+    shared = {name: asked.given[name] for name in ("n", "seed") if asked.given.get(name) is not None}
+    drawing = settle({**usual, **shared, **own}, spec, tolerated=False)
+    rest = [name for name, value in asked.given.items() if name not in shared and value is not None]
+    told = tuple(ignored(asked.names.get(name, name), "the answer is in words") for name in rest)
+    return drawing, (*unspoken(asked, (*SPOKEN, SYSTEM)), *told)
+
+
+def _history(asked: Asked, plan: Plan) -> tuple[Said, ...]:
+    """What was said before, the system's instruction first; for answers in words."""
+    if plan.operation is not Operation.DESCRIBE:
+        return ()
+    system = system_words(asked.about_words) if SYSTEM in asked.about_words else ""
+    return (*((Said("system", system),) if system else ()), *plan.history)
+
+
+async def answer(http: HttpRequest, model: str, asked: Asked, form: Form) -> Response:
+    """Do what was asked for; errors name the fields as the body does."""
     try:
-        prepared = prepare(http, model, asked)
-        return await conduct(http, prepared.spec.id, prepared.read, wire_of(prepared.telling))
+        plan = planned(http, Asking(model, asked.conversation, modalities=asked.modalities))
+        if plan.reply is not None:
+            return form.said(words_answer(Head.of_words(model), plan.prompt, plan.reply, plan.reason))
+        prepared = prepare_plan(http, plan, asked)
+        return await conduct(http, prepared.spec.id, prepared.read, form.wire_of(prepared.telling))
     except LimnerError as error:
         in_their_words(error, asked.names)
         raise

@@ -9,20 +9,29 @@ from typing import Any
 import orjson
 
 from limner.api.calls import Call
-from limner.api.chat_replies import Telling, told
+from limner.api.chat_replies import Answer, Telling, told
 from limner.api.drawing import in_their_words
 from limner.api.embedding import Embedded, embedded
 from limner.api.gemini.errors import error_body
-from limner.api.replies import usage
-from limner.core import Request
+from limner.api.replies import spoken_tokens, usage
+from limner.core import Request, Words
 from limner.errors import LimnerError, NotFound, PolicyDeclined
 from limner.jobs import Job, Outcome, StoredPicture
 from limner.media.encode import media_type
 
 
-def token_counts(request: Request) -> dict[str, Any]:
-    """``usageMetadata``, counted as the images API counts."""
+def token_counts(request: Request, outcome: Outcome | None = None) -> dict[str, Any]:
+    """``usageMetadata``: what a model that spoke has counted, otherwise as the images API counts."""
     counted = usage(request)
+    if outcome is not None and outcome.text is not None:
+        read, written = spoken_tokens(request, outcome)
+        return {
+            "promptTokenCount": sum(read.values()),
+            "candidatesTokenCount": written,
+            "totalTokenCount": sum(read.values()) + written,
+            "promptTokensDetails": by_modality(read),
+            "candidatesTokensDetails": by_modality({"text_tokens": written}),
+        }
     return {
         "promptTokenCount": counted["input_tokens"],
         "candidatesTokenCount": counted["output_tokens"],
@@ -38,12 +47,29 @@ def by_modality(counts: Mapping[str, int]) -> list[dict[str, Any]]:
     return [{"modality": kind, "tokenCount": count} for kind, count in kinds.items() if count]
 
 
+def said(answer: Answer) -> bytes:
+    """The reply in words for which nothing was run."""
+    used = answer.usage
+    counts = {"promptTokenCount": used["prompt_tokens"], "candidatesTokenCount": used["completion_tokens"]}
+    return orjson.dumps(
+        {
+            "candidates": [_spoken(answer.text)],
+            "usageMetadata": {**counts, "totalTokenCount": used["total_tokens"]},
+            "modelVersion": answer.head.model,
+            "responseId": answer.head.id,
+            "limner": answer.limner,
+        }
+    )
+
+
 async def generation(call: Call, telling: Telling) -> bytes:
     """The whole reply of ``generateContent``. Raises the job's error, and NotFound once the pictures are gone."""
     try:
         outcome = await call.outcome()
     except PolicyDeclined as error:
         return orjson.dumps(_declined(call.job, error))
+    if outcome.text is not None:
+        return orjson.dumps({"candidates": [_spoken(outcome.text)], **_tail(call.job, outcome, telling)})
     files = await _files(call, outcome)
     candidates = [_candidate(files, index, picture) for index, picture in enumerate(outcome.pictures)]
     return files.in_json({"candidates": candidates, **_tail(call.job, outcome, telling)})
@@ -52,11 +78,18 @@ async def generation(call: Call, telling: Telling) -> bytes:
 async def chunks(call: Call, telling: Telling) -> AsyncIterator[bytes | None]:
     """The objects of ``streamGenerateContent``: one a picture, tokens with the last; an error is the last one. None
     says that nothing has happened for a while."""
+    spoken = 0
     try:
         async for event in call.events():
             match event:
                 case None:
                     yield None
+                case Words(text):
+                    spoken += len(text)
+                    yield orjson.dumps({"candidates": [_spoken(text, None)], **_head(call.job)})
+                case Outcome(text=str(text)):
+                    rest = "" if spoken else text  # the words may have been made by another process
+                    yield orjson.dumps({"candidates": [_spoken(rest)], **_tail(call.job, event, telling)})
                 case Outcome():
                     async for chunk in _pictures(call, event, telling):
                         yield chunk
@@ -103,6 +136,11 @@ def _candidate(files: Embedded, index: int, picture: StoredPicture) -> dict[str,
     return {"content": content, "finishReason": "STOP", "index": index}
 
 
+def _spoken(text: str, finish: str | None = "STOP") -> dict[str, Any]:
+    content = {"role": "model", "parts": [{"text": text}]}
+    return {"content": content, **({} if finish is None else {"finishReason": finish}), "index": 0}
+
+
 def _declined(job: Job, error: PolicyDeclined) -> dict[str, Any]:
     """What is declined for its words is a blocked prompt, anything else a picture that does not come."""
     prompt = usage(job.request)["input_tokens"]
@@ -119,4 +157,4 @@ def _head(job: Job) -> dict[str, Any]:
 
 
 def _tail(job: Job, outcome: Outcome, telling: Telling) -> dict[str, Any]:
-    return {"usageMetadata": token_counts(job.request), **_head(job), "limner": told(job, outcome, telling)}
+    return {"usageMetadata": token_counts(job.request, outcome), **_head(job), "limner": told(job, outcome, telling)}

@@ -16,15 +16,15 @@ from starlette.responses import Response
 
 from limner.api.asking import read_object
 from limner.api.calls import Call, Wire
-from limner.api.chat_replies import Telling
+from limner.api.chat_replies import Answer, Telling
 from limner.api.doorkeeper import caller_of
 from limner.api.drawing import in_their_words
 from limner.api.gateway import gateway_of
 from limner.api.gemini import docs, models
 from limner.api.gemini.asking import Asked, read_counting, read_generation
-from limner.api.gemini.calls import answer, prepare
+from limner.api.gemini.calls import Form, answer, prepare
 from limner.api.gemini.imagen import read_prediction
-from limner.api.gemini.replies import by_modality, chunks, generation, prediction
+from limner.api.gemini.replies import by_modality, chunks, generation, prediction, said
 from limner.api.paths import MODEL
 from limner.api.replies import usage
 from limner.catalogue.values import shown
@@ -41,7 +41,7 @@ JSON_KEEP_ALIVE = b"\n"
 async def generate_content(http: HttpRequest, model_id: str) -> Response:
     """Draw what the last turn of a conversation asks for."""
     _wants_sse(http, allowed=("json",))
-    return await answer(http, model_id, await _generation(http, model_id), _whole(generation))
+    return await answer(http, model_id, await _generation(http, model_id), _plain(generation))
 
 
 @router.post("/v1beta1/{parent:path}models/{model_id:path}:streamGenerateContent", include_in_schema=False)
@@ -49,8 +49,8 @@ async def generate_content(http: HttpRequest, model_id: str) -> Response:
 @router.post("/v1/models/{model_id:path}:streamGenerateContent", openapi_extra=docs.STREAM)
 async def stream_generate_content(http: HttpRequest, model_id: str) -> Response:
     """The same as a stream: server-sent events with ``?alt=sse``, otherwise a JSON array that grows."""
-    wire_of = _in_events if _wants_sse(http, allowed=("json", "sse")) else _in_array
-    return await answer(http, model_id, await _generation(http, model_id), wire_of)
+    form = IN_EVENTS if _wants_sse(http, allowed=("json", "sse")) else IN_ARRAY
+    return await answer(http, model_id, await _generation(http, model_id), form)
 
 
 @router.post("/v1beta1/{parent:path}models/{model_id:path}:predict", include_in_schema=False)
@@ -58,7 +58,7 @@ async def stream_generate_content(http: HttpRequest, model_id: str) -> Response:
 @router.post("/v1/models/{model_id:path}:predict", openapi_extra=docs.PREDICT)
 async def predict(http: HttpRequest, model_id: str) -> Response:
     """Draw pictures from a prompt, as Imagen's clients ask for them."""
-    return await answer(http, model_id, read_prediction(await _body(http)), _whole(prediction))
+    return await answer(http, model_id, read_prediction(await _body(http)), _plain(prediction))
 
 
 @router.post("/v1beta1/{parent:path}models/{model_id:path}:countTokens", include_in_schema=False)
@@ -136,6 +136,25 @@ def _in_array(telling: Telling) -> Wire:
         yield b"]"
 
     return replace(_whole(generation)(telling), stream=stream, stream_type="application/json")
+
+
+def _said_whole(words: Answer) -> Response:
+    return Response(said(words), media_type="application/json")
+
+
+def _said_in_events(words: Answer) -> Response:
+    return Response(b"data: " + said(words) + b"\r\n\r\n", media_type="text/event-stream")
+
+
+def _said_in_array(words: Answer) -> Response:
+    return Response(b"[" + said(words) + b"]", media_type="application/json")
+
+
+def _plain(render: Callable[[Call, Telling], Coroutine[Any, Any, bytes]]) -> Form:
+    return Form(_whole(render), _said_whole)
+
+
+IN_EVENTS, IN_ARRAY = Form(_in_events, _said_in_events), Form(_in_array, _said_in_array)
 
 
 async def _input_tokens(http: HttpRequest, model: str, asked: Asked) -> dict[str, int]:

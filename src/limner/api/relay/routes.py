@@ -4,6 +4,7 @@ Owns these routes alone; jobs, keys and prices are the server's own.
 """
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -71,14 +72,15 @@ async def _answer(http: HttpRequest, endpoint: Endpoint) -> Response:
     gateway = gateway_of(http)
     fields = parse(await read_object(http, gateway.settings.max_body_bytes))
     edits = endpoint.operation is Operation.EDIT
-    model = gateway.service.roster.route(fields.model or endpoint.model, endpoint.operation, has_images=edits)
+    name, roster = fields.model or endpoint.model, gateway.service.roster
+    model = roster.route(name, endpoint.operation, has_images=edits)
     most_s = gateway.settings.max_timeout_s
     waits = not (fields.asynchronous or manners_of(http).respond_async)
     brief = brief_of(endpoint, fields, model.spec, min(LIMIT_S, most_s) if waits else most_s)
     hook = hook_of(fields.webhook_url, gateway.settings) if fields.webhook_url else None
 
     async def read() -> tuple[Request, tuple[Warning, ...]]:
-        return await to_request(http, model.spec, brief)
+        return await to_request(http, model.spec, replace(brief, operation=roster.operation_of(name)))
 
     wire = Wire(
         reply=reply_of(endpoint.holds),

@@ -1,0 +1,211 @@
+"""One turn of a conversation led by a language model, which calls the server's models: as chat's answer or stream.
+
+Owns making each of its decisions a job, and one answer of all of them. What the model may do is `chat.agent`'s.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response, StreamingResponse
+
+from limner.api.calls import with_keep_alive
+from limner.api.chat_fields import ChatAsked, settle_chat, settle_words
+from limner.api.chat_pictures import in_order
+from limner.api.chat_replies import (
+    Answer,
+    Head,
+    Showing,
+    Telling,
+    added,
+    chat_usage,
+    closing,
+    completion,
+    failure,
+    opening,
+    picture_chunks,
+    told,
+    words_answer,
+    words_chunk,
+)
+from limner.api.chat_turns import Plan, abilities_of, fitted, planned_for
+from limner.api.composing import Brief, to_request
+from limner.api.doorkeeper import caller_of
+from limner.api.gateway import Gateway, gateway_of
+from limner.api.leaving import Presence
+from limner.api.manners import manners_of
+from limner.chat import Conversation, Decision, decide
+from limner.chat.agent import Rules, converse
+from limner.chat.language import LanguageModel
+from limner.chat.steps import Calling, Done, Made, Step
+from limner.core import Operation, Request, Tokens, Warning, Words
+from limner.errors import InvalidRequest, LimnerError
+from limner.jobs import Job, Outcome, StoredPicture, Submission
+
+
+@dataclass(slots=True)
+class Led:
+    """One answer in the making: the jobs that were run for it, in their order, and their pictures by file."""
+
+    http: HttpRequest
+    asked: ChatAsked
+    conversation: Conversation
+    head: Head
+    jobs: list[tuple[Job, Outcome, str]] = field(default_factory=list)
+    pictures: dict[str, StoredPicture] = field(default_factory=dict)
+
+    @property
+    def gateway(self) -> Gateway:
+        """The server's."""
+        return gateway_of(self.http)
+
+    def steps(self, model: LanguageModel) -> AsyncGenerator[Step, None]:
+        """What the language model does with the turn, as it happens."""
+        settings = self.gateway.settings
+        rules = Rules(
+            abilities_of(self.gateway.service.roster),
+            max_rounds=settings.agent_rounds,
+            total_timeout_s=settings.agent_timeout_s,
+        )
+        abilities = rules.abilities
+        return converse(self.conversation, model, self._run, rules, fallback=lambda turns: decide(turns, abilities))
+
+    async def _run(self, decision: Decision) -> Made:
+        """Do one decision as a job. Raises its error."""
+        plan = planned_for(self.http, self.asked.fields.model or "", decision)
+        assert plan.spec is not None, "a decision that is run has an operation"
+        gateway, service = self.gateway, self.gateway.service
+        with service.seat(caller_of(self.http)) as seat:
+            request, warnings = await self._request(plan)
+            job = await seat.submit(request, Submission(warnings=warnings, response_format="url"))
+        try:
+            outcome = await job.result()
+        except asyncio.CancelledError:
+            gateway.service.left(job)
+            raise
+        self.jobs.append((job, outcome, plan.reason))
+        self.pictures |= {picture.id: picture for picture in outcome.pictures}
+        return Made(tuple(one.id for one in outcome.pictures), outcome.text, None, outcome.warnings)
+
+    async def _request(self, plan: Plan) -> tuple[Request, tuple[Warning, ...]]:
+        assert plan.spec is not None, "what is run has a model"
+        pictures, counts = in_order(plan.spec, plan.pictures, {})
+        if plan.operation is Operation.DESCRIBE:
+            drawing, warnings = settle_words(self.asked, {}, plan.spec)
+        else:
+            fields, warnings = fitted({**self.asked.given, **counts}, plan)
+            drawing, more = settle_chat(self.asked, fields, plan.spec)
+            warnings = (*warnings, *more)
+        mask = None if plan.mask is None else (plan.mask.param, plan.mask.source)
+        brief = Brief(plan.prompt, pictures, mask, drawing, 0, plan.operation)
+        request, further = await to_request(self.http, plan.spec, brief)
+        return request, (*self.asked.warnings, *warnings, *further)
+
+    def answer(self, done: Done) -> Answer:
+        """The whole of it."""
+        shown = [self.pictures[one] for one in done.pictures if one in self.pictures]
+        words = words_answer(self.head, self.conversation.asked.text, done.text, "a language model has answered")
+        usage = added([words.usage, *(chat_usage(job, outcome) for job, outcome, _ in self.jobs)])
+        if done.tokens is not None:
+            usage = added([_counted(done.tokens), *(chat_usage(job, outcome) for job, outcome, _ in self.jobs)])
+        return Answer(self.head, done.text, shown, usage, self._limner(done, words.limner))
+
+    def _limner(self, done: Done, words: Mapping[str, Any]) -> dict[str, Any]:
+        """The last job's object, with all jobs and what the language model warns of."""
+        warned = [{"param": one.param, "code": one.code, "message": one.message} for one in done.warnings]
+        steps = [
+            {"job_id": job.id, "operation": job.request.operation.value, "model": job.model, "reason": reason}
+            for job, _, reason in self.jobs
+        ]
+        if not self.jobs:
+            return {**words, "warnings": warned, "steps": steps, "rounds": done.rounds}
+        job, outcome, reason = self.jobs[-1]
+        last = told(job, outcome, Telling(reason, {}))
+        return {**last, "files": list(done.pictures), "steps": steps, "rounds": done.rounds} | {
+            "warnings": [*last["warnings"], *warned]
+        }
+
+
+async def led(http: HttpRequest, asked: ChatAsked, conversation: Conversation, model: LanguageModel) -> Response:
+    """Let ``model`` answer the last turn. Raises InvalidRequest for what only a single job can do."""
+    _check_manners(http)
+    name = asked.fields.model or "limner/auto"
+    answer = Led(http, asked, conversation, Head.of_words(name))
+    gateway = gateway_of(http)
+    showing = Showing(gateway, gateway.links(http), asked.form)
+    if asked.fields.stream:
+        headers = {"Cache-Control": "no-cache"}
+        return StreamingResponse(_stream(answer, model, showing), media_type="text/event-stream", headers=headers)
+    async with Presence(http) as client:
+        content = await client.unless_left(_whole(answer, model, showing))
+    return Response(content, media_type="application/json")
+
+
+async def _whole(answer: Led, model: LanguageModel, showing: Showing) -> bytes:
+    async for step in answer.steps(model):
+        if isinstance(step, Done):
+            return await completion(showing, answer.answer(step))
+    raise AssertionError("an agent ends with Done")
+
+
+async def _stream(answer: Led, model: LanguageModel, showing: Showing) -> AsyncIterator[bytes]:
+    """Words as they are said, comments about what is called, the pictures at the end; an error is the last chunk."""
+    head = answer.head
+    options = answer.asked.fields.stream_options
+    apart = options is not None and bool(options.include_usage)
+    yield opening(head)
+    try:
+        async with aclosing(answer.steps(model)) as steps:
+            async for step in with_keep_alive(steps):
+                async for chunk in _told(answer, step, showing, apart=apart):
+                    yield chunk
+    except LimnerError as error:
+        for chunk in failure(head, error):
+            yield chunk
+
+
+async def _told(answer: Led, step: Step | None, showing: Showing, *, apart: bool) -> AsyncIterator[bytes]:
+    head = answer.head
+    match step:
+        case None:
+            yield b": keep-alive\n\n"
+        case Words(text):
+            yield words_chunk(head, text)
+        case Calling(decision):
+            name = "" if decision.operation is None else decision.operation.value
+            if answer.gateway.settings.chat_progress == "comments":
+                yield b": %s\n\n" % name.encode()
+            else:
+                yield words_chunk(head, f"{name}\n", thought=True)
+        case Done():
+            whole = answer.answer(step)
+            if step.text and whole.pictures and showing.form.form == "markdown":
+                yield words_chunk(head, "\n\n")
+            async for chunk in picture_chunks(showing, head, whole.pictures):
+                yield chunk
+            for chunk in closing(whole, usage_apart=apart):
+                yield chunk
+        case _:
+            pass
+
+
+def _check_manners(http: HttpRequest) -> None:
+    manners = manners_of(http)
+    if manners.idempotency_key is not None or manners.respond_async or manners.estimate:
+        raise InvalidRequest(
+            "a language model answers here, with any number of jobs: 'Idempotency-Key', 'Prefer: respond-async' and "
+            "'estimate' are for requests that name the model that draws",
+            param="model",
+        )
+
+
+def _counted(tokens: Tokens) -> dict[str, Any]:
+    return {"prompt_tokens": tokens.read, "completion_tokens": tokens.written} | {
+        "total_tokens": tokens.read + tokens.written,
+        "prompt_tokens_details": {"cached_tokens": 0, "text_tokens": tokens.read, "image_tokens": 0},
+        "completion_tokens_details": {"image_tokens": 0, "reasoning_tokens": 0},
+        "compute_points_used": 0,
+    }

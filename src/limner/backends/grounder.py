@@ -1,0 +1,69 @@
+"""Words to masks as the rest of the server asks for them: where in a picture is what the words name.
+
+Owns the seam, and the engine's models behind it: loading when first needed and a thread of their own. Which models
+there are and how they are run is the engine's business.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from limner.core import Picture
+from limner.errors import NotReady
+
+if TYPE_CHECKING:
+    from limner.engine.grounding import Grounding
+
+T = TypeVar("T")
+EMBEDDED = "embedded:grounder"
+
+
+class Grounder(Protocol):
+    """Something that finds in a picture what words name."""
+
+    async def mask(self, picture: Picture, words: str) -> Picture:
+        """A mask in mode L, as large as ``picture``: 255 where what ``words`` name is, 0 elsewhere, soft at its edge.
+
+        Raises InvalidRequest(param="region") where nothing of it was found, and where it would be everything.
+        """
+        ...
+
+
+class EngineGrounder:
+    """A model on this machine. ``source`` is "embedded:NAME", a directory or a Hugging Face id; it is loaded by `load`
+    or by the first `mask`. Pictures are looked at one after another."""
+
+    def __init__(self, source: str = EMBEDDED, *, device: str = "auto") -> None:
+        self._source, self._device = source, device
+        self._model: Grounding | None = None
+        self._thread = ThreadPoolExecutor(1, "limner-grounder")
+        self._closed = False
+
+    async def load(self) -> str:
+        """Load the model, unless it is, and say what identifies its weights. Raises LimnerError with the reason it
+        cannot be used."""
+        return await self._on_thread(lambda: self._loaded().revision)
+
+    async def mask(self, picture: Picture, words: str) -> Picture:
+        """As `Grounder.mask`; raises as `load` as well."""
+        return await self._on_thread(lambda: self._loaded().mask(picture, words))
+
+    async def aclose(self) -> None:
+        """Free the model and its thread once what runs has ended; nobody who still waits is answered."""
+        self._closed = True
+        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        self._model = None
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        if self._closed:
+            raise NotReady("the server is shutting down")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _loaded(self) -> "Grounding":
+        """The model; only ever called on its thread, so that it is loaded once."""
+        if self._model is None:
+            from limner.engine.grounding import Grounding
+
+            self._model = Grounding.load(self._source, self._device)
+        return self._model

@@ -1,0 +1,51 @@
+"""Work that blocks, such as looking at a picture, on a thread of its own, as events.
+
+Owns the passing of progress to the loop and of cancellation to the thread. Knows nothing of what is done.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Executor
+from typing import TypeAlias
+
+from limner.core import Event, Finished, Progress
+
+Tell: TypeAlias = Callable[[int, int], None]
+"""Steps done, of how many. Raises where nobody waits for the work any more, which ends it."""
+
+
+class _Unwanted(BaseException):
+    """Thrown into work that was cancelled; no ``except Exception`` on the way may swallow it."""
+
+
+async def working(threads: Executor, work: Callable[[Tell], Finished]) -> AsyncGenerator[Event, None]:
+    """What ``work`` tells as Progress, of which only the latest is kept, then what it returns; raises what it raises.
+    Closing the iterator ends the work at the next step that it tells, or before it has begun."""
+    loop, news, left = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    latest: list[Progress] = []
+
+    def note(progress: Progress) -> None:
+        latest[:] = [progress]
+        news.set()
+
+    def tell(step: int, total_steps: int) -> None:
+        if left.is_set():
+            raise _Unwanted
+        with contextlib.suppress(RuntimeError):  # after the loop has closed nobody listens
+            loop.call_soon_threadsafe(note, Progress(step, total_steps))
+
+    doing = loop.run_in_executor(threads, work, tell)
+    doing.add_done_callback(lambda _: news.set())
+    try:
+        while latest or not doing.done():
+            if latest:
+                yield latest.pop()
+            else:
+                news.clear()
+                await news.wait()
+        yield doing.result()
+    finally:
+        left.set()
+        doing.cancel()

@@ -1,0 +1,44 @@
+"""What a turn of a conversation became: an operation with its pictures, or an answer in words.
+
+Owns those values, which the rules and the agent both make.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from limner.chat.conversation import Shown
+from limner.core import Operation, ParamValue, Size
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What can be done here: the operations, and how many pictures one of them may take."""
+
+    operations: frozenset[Operation]
+    max_images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """``pictures[0]`` is what is changed, the rest are references; ``operation`` None answers with ``reply``.
+
+    ``mask`` is for inpainting. ``size``, ``n`` and ``params`` are only what the words named. ``size_is_exact`` is False
+    where they named a format ("portrait", "16:9") and not pixels: the nearest shape that the model draws is meant.
+    ``reason`` says why, in a sentence for people.
+    """
+
+    operation: Operation | None
+    prompt: str
+    pictures: tuple[Shown, ...] = ()
+    mask: Shown | None = None
+    size: Size | None = None
+    n: int | None = None
+    params: Mapping[str, ParamValue] = field(default_factory=dict)
+    reply: str | None = None
+    reason: str = field(kw_only=True)
+    size_is_exact: bool = True
+
+
+def in_words(reply: str, reason: str) -> Decision:
+    """An answer without a picture."""
+    return Decision(None, "", reply=reply, reason=reason)

@@ -1,0 +1,78 @@
+"""What the last turn of a conversation asks for, decided by rules from the words alone.
+
+Owns the order of the rules, which matters more than any of them: the first one that applies decides. Pure and
+deterministic; looks at no pixels, asks no model.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from limner.chat import rules
+from limner.chat.canvas import how_many
+from limner.chat.conversation import Conversation
+from limner.chat.decision import Abilities, Decision, in_words
+from limner.chat.fallback import within
+from limner.chat.scene import Scene, asked_before, is_chatter, is_repeat, look
+from limner.chat.words import patterns
+
+__all__ = ["Abilities", "Decision", "decide"]
+
+RULES: tuple[Callable[[Scene], Decision | None], ...] = (
+    rules.client_task,
+    rules.nothing_said,
+    rules.chatter,
+    rules.masked,
+    rules.question,
+    rules.new_drawing,
+    rules.cut_out,
+    rules.more_pixels,
+    rules.more_canvas,
+    rules.variations,
+    rules.part_of_it,
+    rules.change,
+)
+
+
+def decide(conversation: Conversation, abilities: Abilities) -> Decision:
+    """The operation that the user's last turn asks for, and on which pictures.
+
+    Takes time linear in the conversation. Raises MissingParameter when the user has said nothing at all.
+    """
+    scene = look(conversation, abilities)
+    return within(scene, _once_more(scene) or _left_waiting(conversation, scene) or _by_rules(scene))
+
+
+def _by_rules(scene: Scene) -> Decision:
+    decided = (decision for rule in RULES if (decision := rule(scene)) is not None)
+    return next(decided, None) or rules.drawing(scene)
+
+
+def _once_more(scene: Scene) -> Decision | None:
+    """The last wish again, from another seed: a drawing is drawn anew, an edit made again of what it began with."""
+    again = patterns("again").search(scene.heard.core)
+    if again is None or scene.attached or scene.masks:
+        return None
+    earlier = ((at, heard) for at, _, heard in asked_before(scene) if heard.core)
+    at = next((at for at, heard in earlier if not (is_repeat(heard) or is_chatter(heard))), None)
+    if at is None:
+        return in_words("There is nothing to do again yet. Say what to draw.", "nothing was asked for before")
+    wish = _by_rules(look(Conversation(scene.before[: at + 1]), scene.abilities))
+    if wish.operation is None:
+        return wish
+    begin, end = again.span("tail") if again.groupdict().get("tail") else (0, 0)
+    tail = scene.heard.shown[begin:end].strip(" ,").removeprefix("but ")
+    prompt = f"{wish.prompt}, {tail}" if tail else wish.prompt
+    return replace(wish, prompt=prompt, n=how_many(scene.heard) or wish.n, reason=f"once more: {wish.reason}")
+
+
+def _left_waiting(conversation: Conversation, scene: Scene) -> Decision | None:
+    """A picture without words, right after words that lacked one: those words were waiting for it."""
+    if scene.heard.core or not scene.attached:
+        return None
+    at = next((at for at, _, _ in asked_before(scene)), None)
+    if at is None:
+        return None
+    waiting = _by_rules(look(Conversation(scene.before[: at + 1]), scene.abilities))
+    if waiting.reply != rules.NEEDS_PICTURE:
+        return None
+    return _by_rules(look(conversation, scene.abilities, scene.before[at].text))
