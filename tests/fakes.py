@@ -9,7 +9,7 @@ from functools import cache
 
 from limner.catalogue import Catalogue
 from limner.config import Settings
-from limner.core import Event, Finished, Picture, Preview, Progress, Request, Size
+from limner.core import Event, Finished, Operation, Picture, Preview, Progress, Request, Size, Tokens, Words
 from limner.roster import Roster, ServedModel
 from limner.service import Service, open_tools
 
@@ -24,7 +24,8 @@ def flat(size: Size, seed: int) -> Picture:
 
 @dataclass
 class FakeBackend:
-    """Draws at once, or after ``delay_s`` a step; ``error`` is raised instead of finishing."""
+    """Draws at once, or after ``delay_s`` a step; ``error`` is raised instead of finishing. What is asked about
+    pictures gets the ``answer``, word by word."""
 
     delay_s: float = 0.0
     error: Exception | None = None
@@ -33,6 +34,7 @@ class FakeBackend:
     cancelled: int = 0
     closed: bool = False
     healthy: bool = True
+    answer: str = "A red circle."
 
     async def generate(self, request: Request) -> AsyncGenerator[Event, None]:
         self.requests.append(request)
@@ -47,6 +49,11 @@ class FakeBackend:
                 yield Progress(step, total)
             if self.error is not None:
                 raise self.error
+            if request.operation is Operation.DESCRIBE:
+                for word in self.answer.split(" "):
+                    yield Words(word if self.answer.startswith(word) else f" {word}")
+                yield Finished((), "fake-revision", self.timings_s, text=self.answer, tokens=Tokens(80, 4))
+                return
             for image in range(request.n):
                 for preview in range(request.previews):
                     yield Preview(image, preview, flat(request.size, request.seed + image))

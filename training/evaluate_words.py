@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from limner.engine.grounding.masks import LEAST
 from limner.engine.grounding.snapping import snapped
 from limner.engine.speaking.canonical import Seen, parse
 from training import heldout
@@ -24,7 +25,7 @@ from training.reader_pictures import degrade, foreign_picture
 from training.reader_words import UNKNOWN, say
 from training.render import Picture, render
 from training.scenes import Scene, propose_scene
-from training.sheet import draw, load_pipeline
+from training.sheet import PROMPTS, draw, grid, label, load_pipeline
 
 SIDE_PX = 256
 FOUND = 0.5
@@ -162,8 +163,13 @@ def reader_table(folder: Path, *, seed: int = 2026, share: float = 1.0) -> str:
 
 
 def overlap(found: Mask, truth: Mask) -> float:
-    """Return intersection over union of a mask and the pixels that are more than half covered; 1 if both are empty."""
+    """Return intersection over union of a mask and the pixels that are more than half covered; 1 if both are empty.
+
+    A mask of less than `LEAST` of the picture is empty: that is when the server says that nothing was found.
+    """
     wanted = truth > 0.5
+    if found.mean() < LEAST:
+        return float(not wanted.any())
     whole = ((found > 0) | wanted).sum()
     return float(((found > 0) & wanted).sum() / whole) if whole else 1.0
 
@@ -216,6 +222,17 @@ def drawn_subjects(sketch: Path, seed: int, count: int) -> list[tuple[Picture, M
             empty, _ = fit_background(picture, scene.background)
             found.append((picture, (apart(picture, empty) > SEEN).astype(np.float32), scene.things[0].kind))
     return found
+
+
+def words_sheet(sketch: Path, target: Path, *, columns: int = 6) -> None:
+    """Save what sketch draws, what the reader says of it, and what the grounder takes for the subject."""
+    reader, grounder = Reader.load(sketch.with_name("reader")), Grounder.load(sketch.with_name("grounder"))
+    pictures = list(draw(load_pipeline(sketch), list(PROMPTS[:24]), seed=7))
+    cells = []
+    for picture, caption in zip(pictures, reader.read(pictures), strict=True):
+        mask = np.repeat(grounder.masks(picture, "the subject")[1][..., None] * 255, 3, -1).astype(np.uint8)
+        cells.append(label(np.concatenate([picture, mask], 1), caption, 240))
+    grid(cells, columns).save(target)
 
 
 def trip_table(sketch: Path, *, seed: int = 2026, share: float = 1.0) -> str:

@@ -210,12 +210,16 @@ def foreign_lesson(rng: random.Random, count: int) -> Lesson:
 
 
 def draw_lesson(rng: random.Random, drawn: Drawn, count: int, drawn_share: float) -> Lesson:
-    """Draw one picture with `count` words and masks."""
+    """Draw one picture with `count` words and masks; two in five show several things, so that words must choose."""
+    crowded = rng.random() < 0.4
     if rng.random() < 0.04:
         return foreign_lesson(rng, count)
     if drawn.records and rng.random() < drawn_share and (found := drawn_lesson(rng, drawn, count)) is not None:
         return found
-    return scene_lesson(rng, sample_seen(rng), count)
+    scene = sample_seen(rng)
+    while crowded and len(scene.things) < 2:
+        scene = sample_seen(rng)
+    return scene_lesson(rng, scene, count)
 
 
 def loss_of(logits: Tensor, masks: Tensor) -> Tensor:
@@ -269,7 +273,7 @@ def train(
     guess = nn.Linear(width, sum(HINTS)).to(device)
     named = [*model.named_parameters(), *((f"hints.{name}", p) for name, p in guess.named_parameters())]
     optimisers = Optimisers(named, is_matrix, muon_rate=3e-3, adam_rate=1.5e-3, decay=0.01)
-    average = Average(model, 0.998)
+    average = Average(model, 0.995)
     step, spent_s = 0, 0.0
     if resume and checkpoint.exists(out):
         parts, state = checkpoint.load(out)

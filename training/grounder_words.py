@@ -200,16 +200,16 @@ def example(rng: random.Random, scene: Scene, masks: list[Mask], shape: tuple[in
     things = union(masks) if masks else nothing
     subject = union([masks[i] for i in main_things(scene)]) if masks else nothing
     draw = rng.random()
-    if draw < 0.16:
+    if draw < 0.1:
         return Example(rng.choice(SUBJECT), subject)
-    if draw < 0.3:
+    if draw < 0.2:
         return Example(background_words(rng, scene), 1 - subject)
-    if draw < 0.42 and (region := region_words(rng, scene.background)) is not None:
+    if draw < 0.36 and (region := region_words(rng, scene.background)) is not None:
         line = round(shape[0] * scene.background.horizon) if scene.background.ground else shape[0]
         part = nothing.copy()
         part[slice(0, line) if region[1] == "sky" else slice(line, None)] = 1
         return Example(region[0], part * (1 - things))
-    if draw < 0.8 and masks:
+    if draw < 0.77 and masks:
         words, indices = thing_words(rng, scene)
         return Example(words, union([masks[i] for i in indices]))
     return Example(absent_words(rng, scene), nothing)

@@ -214,11 +214,13 @@ def run_stage(stage: str, run: Run) -> None:
         case "eval":
             evaluate_all(run)
         case "sheet":
+            from training.evaluate_words import words_sheet
             from training.sheet import hero, sheet
 
             run.out.mkdir(parents=True, exist_ok=True)
             sheet(run.model, run.out / "sheet.png")
             hero(run.model, run.out / "hero.png")
+            words_sheet(run.model, run.out / "words.png")
         case "all":
             for name in TRAINING:
                 run_stage(name, run)

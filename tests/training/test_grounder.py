@@ -24,7 +24,8 @@ def pair(relation: str = "left") -> Scene:
 
 def test_a_mask_is_where_the_thing_was_drawn() -> None:
     scene = pair()
-    red = (render(scene, 128)[..., 2] < 120) & (render(scene, 128)[..., 0] > 150)
+    picture = render(scene, 128)
+    red = (picture[..., 2] < 150) & (picture[..., 0] > 150)
     assert overlap((covers(scene, 128, 128)[0] > 0.5).astype(np.float32), red.astype(np.float32)) > 0.95
 
 

@@ -103,7 +103,11 @@ def abilities_of(roster: Roster) -> Abilities:
     """What the served models can do together."""
     specs = [model.spec for model in roster]
     operations = frozenset(operation for spec in specs for operation in spec.operations)
-    return Abilities(operations, max((spec.max_images for spec in specs), default=0))
+
+    def most(among: Collection[Operation]) -> int:
+        return max((spec.max_images for spec in specs if spec.operations.intersection(among)), default=0)
+
+    return Abilities(operations, most(DRAWING), most({Operation.DESCRIBE}))
 
 
 def planned_for(http: HttpRequest, name: str, decision: Decision) -> Plan:
@@ -151,7 +155,8 @@ def fitted(given: Mapping[str, Any], plan: Plan) -> tuple[dict[str, Any], tuple[
 def told_history(conversation: Conversation) -> tuple[Said, ...]:
     """What was said before the last turn of the user: the system's words, then the newest of the others."""
     last = max((i for i, turn in enumerate(conversation.turns) if turn.role == "user"), default=0)
-    earlier = [turn for turn in conversation.turns[:last] if turn.text.strip()]
+    earlier = [turn if turn.text.strip() else _named(turn) for turn in conversation.turns[:last]]
+    earlier = [turn for turn in earlier if turn.text]
     rules = [Said("system", turn.text) for turn in earlier if turn.role == "system"]
     room, kept = HISTORY_CHARS, list[Said]()
     for turn in reversed(earlier):
@@ -162,6 +167,11 @@ def told_history(conversation: Conversation) -> tuple[Said, ...]:
             break
         kept.append(Said("user" if turn.role == "user" else "assistant", turn.text))
     return (*rules, *reversed(kept))
+
+
+def _named(turn: Turn) -> Turn:
+    """A turn without words, with its pictures in their place: that something was answered matters."""
+    return Turn(turn.role, " ".join(["(a picture)"] * len(turn.pictures)))
 
 
 def _routed(http: HttpRequest, roster: Roster, asking: Asking) -> Plan:

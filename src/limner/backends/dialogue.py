@@ -25,8 +25,8 @@ def dialogue(request: Request) -> tuple[Said, ...]:
     Many chat templates take no other order. Raises MissingParameter where nothing is asked about nothing.
     """
     system = "\n\n".join(said.text for said in request.history if said.role == "system" and said.text.strip())
-    spoken = [said for said in request.history if said.role != "system" and said.text.strip()]
-    turns = _in_turn([*spoken, Said("user", _asked(request))])
+    earlier = [said for said in request.history if said.role != "system" and said.text.strip()]
+    turns = _in_turn([*earlier, Said("user", spoken(request))])
     return (Said("system", system), *turns) if system else tuple(turns)
 
 
@@ -41,7 +41,8 @@ def looked_at(picture: Picture) -> PIL.Image.Image:
     return image.resize(sides, PIL.Image.Resampling.LANCZOS)
 
 
-def _asked(request: Request) -> str:
+def spoken(request: Request) -> str:
+    """The question. Raises MissingParameter where nothing is asked about nothing."""
     if request.prompt.strip():
         return request.prompt
     if not request.inputs:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from limner.backends.dialogue import dialogue, looked_at
+from limner.backends.dialogue import dialogue, looked_at, spoken
 from limner.catalogue.spec import SPEAKER, ModelSpec
 from limner.core import Event, Finished, ParamValue, Request, Warning, Words
 from limner.engine import LoadedModel
@@ -174,7 +174,10 @@ def _question(request: Request) -> Question:
     *before, asked = dialogue(request)
     places = [{"type": "image"} for _ in request.inputs]
     messages: list[Message] = [{"role": said.role, "content": said.text} for said in before]
-    messages.append({"role": asked.role, "content": [*places, {"type": "text", "text": asked.text}]})
+    question = spoken(request)
+    earlier = asked.text.removesuffix(question)  # what the user said before it and nobody answered
+    texts = [{"type": "text", "text": text} for text in (earlier, question) if text]
+    messages.append({"role": asked.role, "content": [*places, *texts]})
     return Question(tuple(messages), tuple(map(looked_at, request.inputs)), _manner(request))
 
 

@@ -126,7 +126,7 @@ class Toolbox:
     """The tools that ``abilities`` allow, on the pictures of ``album``; ``inpaint`` only where one may be a mask."""
 
     def __init__(self, abilities: Abilities, album: Album) -> None:
-        self._max_images = abilities.max_images
+        self._abilities = abilities
         self._album = album
         masked = album.mask is not None or len(album) > 1
         self._tools = {
@@ -148,9 +148,10 @@ class Toolbox:
             allowed = ", ".join(self._tools) or "none"
             raise InvalidRequest(f"There is no tool {shown(call.name)}. Allowed: {allowed}")
         decision = _decision(tool, call.arguments, self._album)
-        if len(decision.pictures) > self._max_images:
+        most = self._abilities.most(tool.operation)
+        if len(decision.pictures) > most:
             raise InvalidRequest(
-                f"{tool.name} takes at most {self._max_images} images, not {len(decision.pictures)}", param="images"
+                f"{tool.name} takes at most {most} images, not {len(decision.pictures)}", param="images"
             )
         return self._masked(decision) if tool.operation is Operation.INPAINT else decision
 
@@ -163,7 +164,7 @@ class Toolbox:
 
 def _possible(tool: Tool, abilities: Abilities) -> bool:
     needed = max((arg.at_least for arg in tool.arguments if arg.kind in ("image", "images")), default=0)
-    return tool.operation in abilities.operations and needed <= abilities.max_images
+    return tool.operation in abilities.operations and needed <= abilities.most(tool.operation)
 
 
 def _schema(tool: Tool) -> ToolSchema:

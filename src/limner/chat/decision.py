@@ -12,10 +12,18 @@ from limner.core import Operation, ParamValue, Size
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What can be done here: the operations, and how many pictures one of them may take."""
+    """What can be done here: the operations, and how many pictures one of them may take; ``max_looked_at`` is for
+    questions about pictures, where those may take another number."""
 
     operations: frozenset[Operation]
     max_images: int
+    max_looked_at: int | None = None
+
+    def most(self, operation: Operation) -> int:
+        """How many pictures ``operation`` may take."""
+        if operation is Operation.DESCRIBE and self.max_looked_at is not None:
+            return self.max_looked_at
+        return self.max_images
 
 
 @dataclass(frozen=True, slots=True)

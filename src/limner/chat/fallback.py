@@ -33,7 +33,7 @@ def within(scene: Scene, decision: Decision) -> Decision:
         return decision
     if decision.operation not in scene.abilities.operations:
         decision = _instead(scene, decision.operation, decision)
-    most = scene.abilities.max_images
+    most = scene.abilities.most(decision.operation or Operation.EDIT)
     if len(decision.pictures) > most:
         count = len(decision.pictures)
         return in_words(

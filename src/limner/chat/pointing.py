@@ -137,19 +137,19 @@ def _unnamed(scene: Scene, operation: Operation) -> Picked:
         earlier = tuple(picture for picture in scene.visible if picture.source != scene.attached[0].source)
         return Picked((earlier[-1], *scene.attached), "the picture before, with the attached one as a reference")
     if several and len(scene.visible) > 1 and operation in (Operation.EDIT, Operation.DESCRIBE):
-        return _several(scene)
+        return _several(scene, scene.abilities.most(operation))
     reason = "the attached picture" if scene.attached else f"the picture shown last, by the {scene.newest[-1].role}"
     return Picked(scene.newest[-1:], reason)
 
 
-def _several(scene: Scene) -> Picked:
+def _several(scene: Scene, limit: int) -> Picked:
     core, count = scene.heard.core, 2
     found = pattern(r"(?<!\w)<count>(?!\w)").search(core)
     if patterns("several", "all").search(core):
         count = len(scene.visible)
     if found is not None:
         count = number(found[0]) or count
-    most = min(count, len(scene.visible), max(scene.abilities.max_images, 1))
+    most = min(count, len(scene.visible), max(limit, 1))
     return Picked(scene.visible[-most:], f"the words ask for several pictures, the last {most}")
 
 

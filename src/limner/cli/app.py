@@ -150,6 +150,27 @@ def edit(
     draw_and_write(ask, output, file_format, Where(server, api_key), quiet=quiet)
 
 
+@app.command()
+def describe(
+    image: options.Image,
+    question: options.Question = "",
+    also: options.AlsoImages = None,
+    model: options.Model = None,
+    timeout_s: options.TimeoutSeconds = None,
+    server: options.Server = None,
+    api_key: options.ApiKey = None,
+    quiet: options.Quiet = False,
+    log_level: options.LogLevel = "warning",
+) -> None:
+    """Say what is in a picture, or answer a question about it."""
+    from limner.cli.describing import describe_and_print
+
+    logging.basicConfig(level=log_level.upper())
+    files = tuple(read_file(path, "image") for path in (image, *(also or ())))
+    ask = Ask(prompt=question, images=files, model=model, timeout_s=timeout_s)
+    describe_and_print(ask, Where(server, api_key), quiet=quiet)
+
+
 @app.command("models")
 def list_models(
     loaded: Annotated[

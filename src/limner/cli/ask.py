@@ -58,6 +58,15 @@ class Drawn:
     warnings: tuple[Warning, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer in words, and who gave it."""
+
+    text: str
+    model: str = ""
+    warnings: tuple[Warning, ...] = ()
+
+
 def params_of(
     *,
     num_inference_steps: int | None,

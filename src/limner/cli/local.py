@@ -3,40 +3,54 @@
 import asyncio
 
 from limner import runtime
-from limner.catalogue import ModelSpec, Policy, resolve
-from limner.cli.ask import Ask, Drawn
+from limner.catalogue import Policy, resolve
+from limner.cli.ask import Ask, Drawn, Said
 from limner.cli.progress import Watch, abandon
 from limner.config import Settings, load_settings
-from limner.core import Operation, Output, Request, Size
+from limner.core import Operation, Output, Request, Size, Words
 from limner.errors import InvalidRequest
-from limner.jobs import Outcome
+from limner.jobs import Job, Outcome
 from limner.media.decode import DecodeLimits, decode
 from limner.media.mask import as_mask
 from limner.service import MEMORY, Service
 
+READER = "reader"  # the embedded model that reads pictures
+
 
 def draw(ask: Ask, watch: Watch) -> Drawn:
     """Load the model, draw and let go of it again; ``watch`` is told what happens. Raises LimnerError."""
-    settings = load_settings(None, {"models": None if ask.model is None else (ask.model,)})
-    # Nobody else is served here: of several configured models only the first is worth loading.
-    only = {"models": settings.models[:1], "stand_in": "", "database": MEMORY, "blobs": "memory://", "drain_s": 0}
-    settings = settings.model_copy(update=only)
-    (spec,) = runtime.find_models(settings)
-    request = _request(ask, settings)
+    settings = _settings(None if ask.model is None else (ask.model,))
+    job, outcome, files = asyncio.run(_run(_request(ask, settings, _operation(ask)), settings, watch))
+    return Drawn(files, job.model, job.effective, (*job.warnings, *outcome.warnings))
+
+
+def describe(ask: Ask, watch: Watch) -> Said:
+    """Load a model that reads pictures, ask it and let go of it again. Raises LimnerError."""
+    settings = _settings((ask.model or READER,))
+    job, outcome, _ = asyncio.run(_run(_request(ask, settings, Operation.DESCRIBE), settings, watch))
+    return Said(outcome.text or "", job.model, (*job.warnings, *outcome.warnings))
+
+
+def _settings(models: tuple[str, ...] | None) -> Settings:
+    """Nobody else is served here: of several configured models only the first is worth loading."""
+    settings = load_settings(None, {"models": models})
+    alone = {"models": settings.models[:1], "stand_in": "", "suite": "no", "vision_url": "", "language_model": ""}
+    passing = {"database": MEMORY, "blobs": "memory://", "drain_s": 0}
+    return settings.model_copy(update={**alone, **passing})
+
+
+async def _run(request: Request, settings: Settings, watch: Watch) -> tuple[Job, Outcome, tuple[bytes, ...]]:
+    (spec,) = await asyncio.to_thread(runtime.find_models, settings)
     resolve(request, spec, Policy.of(settings))  # the service does so again: a wrong value is told before loading
-    return asyncio.run(_draw(request, settings, spec, watch))
-
-
-async def _draw(request: Request, settings: Settings, spec: ModelSpec, watch: Watch) -> Drawn:
     async with runtime.open_service(settings, (spec,)) as service:
         await _loaded(service)
         job = await service.submit(request)
         async for event in job.events():
-            if not isinstance(event, Outcome):
+            if not isinstance(event, Outcome | Words):
                 watch(event)
         outcome = await job.result()
         files = tuple([await service.data_of(picture) for picture in outcome.pictures])
-    return Drawn(files, job.model, job.effective, (*job.warnings, *outcome.warnings))
+    return job, outcome, files
 
 
 async def _loaded(service: Service) -> None:
@@ -48,7 +62,7 @@ async def _loaded(service: Service) -> None:
         abandon()
 
 
-def _request(ask: Ask, settings: Settings) -> Request:
+def _request(ask: Ask, settings: Settings, operation: Operation) -> Request:
     """The ask as the service understands it; the one model that is loaded is the default one."""
     limits = DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
     inputs = tuple(decode(file.data, limits, param=file.name) for file in ask.images)
@@ -56,7 +70,7 @@ def _request(ask: Ask, settings: Settings) -> Request:
     if ask.mask is not None:
         mask = as_mask(decode(ask.mask.data, limits, param="mask"), inputs[0].size, param="mask")
     return Request(
-        operation=_operation(ask),
+        operation=operation,
         model="",
         prompt=ask.prompt,
         inputs=inputs,

@@ -31,6 +31,10 @@ def _paths(values: list[Path]) -> list[Path]:
     return values
 
 
+def _more_paths(values: list[Path] | None) -> list[Path] | None:
+    return None if values is None else _paths(values)
+
+
 def _check_utf8(text: str) -> None:
     try:
         text.encode()
@@ -58,6 +62,16 @@ Images = Annotated[
     typer.Argument(
         help="The picture to change, and more to refer to (PNG, JPEG, WEBP, GIF).", metavar="IMAGE", callback=_paths
     ),
+]
+Image = Annotated[
+    Path, typer.Argument(help="The picture to look at (PNG, JPEG, WEBP, GIF).", metavar="IMAGE", callback=_path)
+]
+Question = Annotated[
+    str, typer.Argument(help="What to say of it; default: what is in it.", metavar="QUESTION", callback=_text)
+]
+AlsoImages = Annotated[
+    list[Path] | None,
+    typer.Option("--also", metavar="FILE", callback=_more_paths, help="A further picture to look at; may be repeated."),
 ]
 
 OutputFile = Annotated[

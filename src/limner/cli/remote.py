@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from limner.cli.ask import Ask, Drawn, InputFile
+from limner.cli.ask import Ask, Drawn, InputFile, Said
 from limner.cli.progress import Watch
 from limner.core import Progress, Warning
 from limner.errors import (
@@ -75,6 +75,20 @@ def draw(ask: Ask, server: str, api_key: str | None, watch: Watch) -> Drawn:
         if response.headers.get("content-type", "").startswith("text/event-stream"):
             return _from_events(response, watch)
         return _from_body(_json(response))
+
+
+def describe(ask: Ask, server: str, api_key: str | None) -> Said:
+    """Have the server say what is in the pictures. Raises LimnerError as `draw` does."""
+    given = {"prompt": ask.prompt or None, "model": ask.model, "timeout": ask.timeout_s}
+    form = {name: _form_text(value) for name, value in given.items() if value is not None}
+    with _client(server, api_key) as client:
+        response = client.post("/v1/images/describe", data=form, files=_parts(ask))
+        _raise_for(response)
+        body = _json(response)
+    text, said = body.get("text"), body.get("limner", {})
+    if not isinstance(text, str):
+        raise UpstreamFailed("the server's reply has no text")
+    return Said(text, str(said.get("model", "")), _warnings(said))
 
 
 def models(server: str, api_key: str | None) -> list[dict[str, Any]]:
@@ -203,8 +217,11 @@ def _drawn(encoded: list[Any], said: Mapping[str, Any]) -> Drawn:
         files = tuple(base64.b64decode(text, validate=True) for text in encoded)
     except (TypeError, binascii.Error) as error:
         raise UpstreamFailed("the server's reply has a picture that is not base64") from error
-    warnings = tuple(Warning(w["param"], w["code"], w["message"]) for w in said.get("warnings", ()))
-    return Drawn(files, str(said.get("model", "")), said.get("effective", {}), warnings)
+    return Drawn(files, str(said.get("model", "")), said.get("effective", {}), _warnings(said))
+
+
+def _warnings(said: Mapping[str, Any]) -> tuple[Warning, ...]:
+    return tuple(Warning(w["param"], w["code"], w["message"]) for w in said.get("warnings", ()))
 
 
 def _raise_for(response: httpx2.Response) -> None:

@@ -44,9 +44,9 @@ class Question:
 
     @property
     def asked(self) -> str:
-        """The words of the last turn."""
+        """The words of the last turn; where it has several parts, those of the last."""
         content = self.messages[-1]["content"]
-        return content if isinstance(content, str) else "\n".join(part["text"] for part in content if "text" in part)
+        return content if isinstance(content, str) else [part["text"] for part in content if "text" in part][-1]
 
 
 @dataclass(frozen=True, slots=True)
