@@ -44,9 +44,8 @@ def make_tokenizer() -> Any:
     words = {word: index for index, word in enumerate((*SPECIAL, *vocabulary()))}
     model = Tokenizer(models.WordLevel(words, unk_token=UNKNOWN))
     model.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=model, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token=UNKNOWN
-    )
+    # "unknown" is a caption like any other, so it is not declared as a special token, which decoding would drop.
+    return PreTrainedTokenizerFast(tokenizer_object=model, pad_token="<pad>", bos_token="<s>", eos_token="</s>")
 
 
 def make_processor() -> Any:

@@ -21,6 +21,7 @@ ResponseFormat = Literal["b64_json", "url"]
 class Submission:
     """How a request is handed in. ``detached``: nobody waits for it, and it may wait longer than those who do.
     ``warnings`` are what the dialect noticed; ``response_format`` is how its result is shown whenever it is asked for.
+    ``previous`` is the job that it goes on from in a conversation.
     """
 
     idempotency_key: str | None = None
@@ -28,6 +29,7 @@ class Submission:
     detached: bool = False
     warnings: tuple[Warning, ...] = ()
     response_format: ResponseFormat = "url"
+    previous: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class Job:
         warnings: tuple[Warning, ...],
         times: Times,
         response_format: ResponseFormat = "url",
+        previous: str | None = None,
     ) -> None:
         self.id = job_id
         self.request = request
@@ -102,6 +105,7 @@ class Job:
         self.warnings = warnings
         self.times = times
         self.response_format: ResponseFormat = response_format
+        self.previous = previous
         self.account = Account()
         self.status: JobStatus = "queued"
         self.error: LimnerError | None = None

@@ -133,6 +133,5 @@ async def test_pictures_of_others_are_read_too(client: httpx2.AsyncClient) -> No
 
 async def test_nothing_here_describes_pictures(client: httpx2.AsyncClient) -> None:
     reply = await client.post("/interrogate", json={"image": encoded(noise(8, 8)), "model": "clip"})
-    assert (reply.status_code, reply.json()["detail"]) == (
-        404, "no model that is served here can describe pictures",
-    )  # fmt: skip
+    assert reply.status_code == 404
+    assert "no model served here can describe" in reply.json()["detail"]

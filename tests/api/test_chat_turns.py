@@ -294,3 +294,47 @@ def test_the_data_of_conversations_is_packaged() -> None:
 
     folder = Path(limner.chat.__file__).parent
     assert {"words.toml", "rewriting.toml"} <= {path.name for path in folder.iterdir()}
+
+
+async def test_responses_go_on_from_one_another(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
+    """A question in between does not hide the picture that it was about."""
+    previous, tool = None, {"tools": [{"type": "image_generation"}]}
+    for words_said in ("draw a red circle", "what is in it?", "make it blue"):
+        asked = {"model": "limner/auto", "input": words_said, "previous_response_id": previous, **tool}
+        body = (await client.post("/v1/responses", json=asked)).json()
+        previous = body["id"]
+    assert [request.operation for request in backend.requests] == ["generate", "describe", "edit"]
+    assert len(backend.requests[-1].inputs) == 1
+
+
+async def test_words_alone_cost_nothing(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
+    hello = {"model": "limner/auto", "messages": [user("hello")]}
+    estimate = (await client.post(URL, json=hello, params={"estimate": "true"})).json()
+    assert (estimate["object"], estimate["cost"]["credits"]) == ("estimate", 0)
+    refused = await client.post(URL, json=hello, headers={"Idempotency-Key": "not printable \u00e9".encode("latin-1")})
+    assert refused.status_code == 400
+    counted = (await client.post(GEMINI.replace("generateContent", "countTokens"), json=gemini("hello"))).json()
+    assert counted["totalTokens"] == 2
+
+
+def gemini(text: str) -> dict[str, Any]:
+    return {"contents": [{"parts": [{"text": text}]}]}
+
+
+async def test_several_answers_are_one(client: httpx2.AsyncClient) -> None:
+    body = await said(client, *DRAWN, user("what is in it?"), n=3)
+    assert [warning["param"] for warning in body["limner"]["warnings"]] == ["n"]
+
+
+async def test_the_servers_own_links_are_read_by_every_route(client: httpx2.AsyncClient) -> None:
+    made = (await client.post("/v1/images/generations", json={"prompt": "x", "response_format": "url"})).json()
+    (link,) = (picture["url"] for picture in made["data"])
+    for source in (link, made["limner"]["files"][0]):
+        reply = await client.post("/v1/images/describe", json={"image": source})
+        assert reply.json()["text"] == "A red circle."
+        job = {"operation": "remove_background", "image": source}
+        assert (await client.post("/v1/jobs", json=job)).status_code == 202
+    caption = await client.post("/sdapi/v1/interrogate", json={"image": RED.partition(",")[2]})
+    assert caption.json() == {"caption": "A red circle."}
+    listed = [one["title"] for one in (await client.get("/sdapi/v1/sd-models")).json()]
+    assert listed == ["sketch"]

@@ -124,8 +124,7 @@ def test_extras_and_png_info(api: Api) -> None:
     assert [image.size for image in both.images] == [(512, 512)] * 2
     with pytest.raises(RuntimeError, match="R-ESRGAN"):
         api.extra_single_image(drawn.image, upscaler_1=webuiapi.Upscaler.ESRGAN_4x)
-    with pytest.raises(RuntimeError, match="can describe pictures"):
-        api.interrogate(drawn.image)
+    assert api.interrogate(drawn.image).info.endswith(".")
 
 
 def test_refusals_say_why(api: Api) -> None:

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request as HttpRequest
 
-from limner.api.gateway import Gateway, gateway_of
+from limner.api.gateway import gateway_of
 from limner.api.openai_fields import ImageFields, flatten, model_params, parse, read_json
 from limner.api.pictures import Source
+from limner.api.sources import read_source
 from limner.catalogue.resolve import PICTURELESS, PROMPTED
 from limner.catalogue.values import SHOWN_CHARS, shown
 from limner.core import Background, ImageFormat, Operation, Output, Picture, Request, Warning
@@ -209,14 +210,14 @@ def _url_of(item: Any, param: str) -> str:
 
 
 async def to_request(
-    gateway: Gateway, asked: Asked, *, previews: int, timeout_s: float
+    http: HttpRequest, asked: Asked, *, previews: int, timeout_s: float
 ) -> tuple[Request, tuple[Warning, ...]]:
     """The wire's fields as a Request; what can be refused without reading pictures is refused first. Fetching and
     decoding may take as long as the job itself, and no longer: raises DeadlineExceeded."""
-    limit_s = min(timeout_s, gateway.settings.max_timeout_s)
+    limit_s = min(timeout_s, gateway_of(http).settings.max_timeout_s)
     try:
         async with asyncio.timeout(limit_s):
-            request, warnings = await _translate(gateway, asked, previews, timeout_s)
+            request, warnings = await _translate(http, asked, previews, timeout_s)
             told = () if asked.compare is None else await asyncio.to_thread(asked.compare, request)
             return request, (*warnings, *told)
     except TimeoutError as error:
@@ -226,9 +227,9 @@ async def to_request(
 
 
 async def _translate(
-    gateway: Gateway, asked: Asked, previews: int, timeout_s: float
+    http: HttpRequest, asked: Asked, previews: int, timeout_s: float
 ) -> tuple[Request, tuple[Warning, ...]]:
-    fields, body = asked.fields, asked.body
+    gateway, fields, body = gateway_of(http), asked.fields, asked.body
     roster = gateway.service.roster
     model = roster.route(fields.model or "", asked.operation, has_images=bool(body.images))
     roster.require_able(model, asked.operation)
@@ -236,13 +237,14 @@ async def _translate(
     size, output = fields.parsed_size(), output_of(fields)
     if body.images:
         gateway.pictures.check_count(len(body.images), model.spec.max_images, model.spec.id)
-    inputs = await gateway.pictures.read_all(body.images)
+    reading = (read_source(http, source, param) for param, source in body.images)
+    inputs = tuple(await asyncio.gather(*reading))
     request = Request(
         operation=asked.operation,
         model=model.spec.id,
         prompt=fields.prompt or "",
         inputs=inputs,
-        mask=await _mask(gateway, body.mask, inputs),
+        mask=await _mask(http, body.mask, inputs),
         n=1 if fields.n is None else fields.n,
         size=size,
         seed=fields.seed,
@@ -254,10 +256,10 @@ async def _translate(
     return keep_background(request, fields.without_effect())
 
 
-async def _mask(gateway: Gateway, source: Source | None, inputs: Sequence[Picture]) -> Picture | None:
+async def _mask(http: HttpRequest, source: Source | None, inputs: Sequence[Picture]) -> Picture | None:
     if source is None:
         return None
-    picture = await gateway.pictures.read(source, "mask")
+    picture = await read_source(http, source, "mask")
     return await asyncio.to_thread(as_mask, picture, inputs[0].size, param="mask")
 
 

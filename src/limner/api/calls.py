@@ -64,13 +64,14 @@ async def job_accepted(call: Call) -> Response:
 class Wire:
     """How a dialect answers: ``reply`` waits for the outcome and renders it; ``stream``, where the client asked for
     one, gives a body of ``stream_type`` bit by bit (errors too) instead; ``accepted`` is the 202 of a job that nobody
-    waits for."""
+    waits for; ``previous`` is the job that this one goes on from."""
 
     reply: Reply
     stream: Stream | None = None
     stream_type: str = "text/event-stream"
     accepted: Reply = job_accepted
     response_format: ResponseFormat = "b64_json"
+    previous: str | None = None
 
 
 async def conduct(
@@ -103,7 +104,9 @@ async def conduct(
             request, warnings = await client.unless_left(read())
             if manners.estimate:
                 return estimate_response(request, await gateway.service.estimate(request, caller))
-            submission = Submission(manners.idempotency_key, hook, detached, warnings, wire.response_format)
+            submission = Submission(
+                manners.idempotency_key, hook, detached, warnings, wire.response_format, wire.previous
+            )
             job = await seat.submit(request, submission)
         call = Call(http, gateway, job, job_headers(job, replayed=seat.replayed))
         http.state.headers = call.headers  # an error that leaves here is rendered with them

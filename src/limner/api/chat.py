@@ -34,6 +34,8 @@ from limner.api.chat_turns import Asking, Plan, fitted, planned
 from limner.api.composing import Brief, name_given, to_request
 from limner.api.drawing import Drawing, in_their_words
 from limner.api.gateway import gateway_of
+from limner.api.job_replies import nothing_response
+from limner.api.manners import manners_of
 from limner.catalogue.images import PLAIN
 from limner.core import Operation, Preview, Progress, Request, Warning, Words
 from limner.errors import LimnerError
@@ -112,7 +114,9 @@ def _settled(asked: ChatAsked, given: Mapping[str, Any], plan: Plan) -> tuple[Dr
 
 
 async def _said(http: HttpRequest, asked: ChatAsked, plan: Plan, text: str) -> Response:
-    """Answer with words for which nothing has to be run."""
+    """Answer with words for which nothing has to be run: at once, and once for all, whatever the manners."""
+    if manners_of(http).estimate:
+        return nothing_response()
     model = asked.fields.model or gateway_of(http).service.roster.default.spec.id
     said = words_answer(Head.of_words(model), plan.prompt, text, plan.reason)
     if not asked.fields.stream:

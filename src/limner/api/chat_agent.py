@@ -44,6 +44,7 @@ from limner.chat.steps import Calling, Done, Made, Step
 from limner.core import Operation, Request, Tokens, Warning, Words
 from limner.errors import InvalidRequest, LimnerError
 from limner.jobs import Job, Outcome, StoredPicture, Submission
+from limner.records import warning_records
 
 
 @dataclass(slots=True)
@@ -115,7 +116,12 @@ class Led:
 
     def _limner(self, done: Done, words: Mapping[str, Any]) -> dict[str, Any]:
         """The last job's object, with all jobs and what the language model warns of."""
-        warned = [{"param": one.param, "code": one.code, "message": one.message} for one in done.warnings]
+        unused = tuple(
+            Warning(name, "ignored", f"{name!r} has no effect: a language model leads, by the server's settings")
+            for name, value in self.asked.for_words.items()
+            if value is not None
+        )
+        warned = list(warning_records((*unused, *done.warnings)))
         steps = [
             {"job_id": job.id, "operation": job.request.operation.value, "model": job.model, "reason": reason}
             for job, _, reason in self.jobs

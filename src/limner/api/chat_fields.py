@@ -141,11 +141,11 @@ def settle_chat(asked: ChatAsked, given: Mapping[str, Any], spec: ModelSpec) -> 
 
 def settle_words(asked: ChatAsked, given: Mapping[str, Any], spec: ModelSpec) -> tuple[Drawing, tuple[Warning, ...]]:
     """How an answer in words is made. What is said of pictures has no effect on it. Raises InvalidRequest."""
-    shared = {name: given[name] for name in ("n", "seed", "timeout") if name in given}
+    shared = {name: given[name] for name in ("seed", "timeout") if name in given}
     told = tuple(
         Warning(name, "ignored", f"{name!r} has no effect: the answer is in words")
         for name, value in given.items()
-        if name not in shared and value is not None
+        if name not in shared and value is not None and (name, value) != ("n", 1)
     )
     own: dict[str, Any] = {}
     for name, ours in FOR_WORDS.items():

@@ -14,7 +14,7 @@ from limner.api import server_docs
 from limner.api.doorkeeper import caller_of
 from limner.api.envelope import error_body
 from limner.api.gateway import Gateway, gateway_of
-from limner.api.jobs import MAX_PAGE, whole_number
+from limner.api.queries import MAX_PAGE, whole_number
 from limner.api.ranges import Unsatisfiable, is_known, requested_extent
 from limner.api.replies import Links
 from limner.catalogue.values import shown

@@ -90,3 +90,16 @@ def estimate_response(request: Request, estimate: Estimate) -> Response:
         "eta_s": round(estimate.eta_s, 2),
     }
     return Response(orjson.dumps(body), media_type="application/json")
+
+
+def nothing_response() -> Response:
+    """The estimate of an answer for which nothing is run."""
+    body = {
+        "object": "estimate",
+        "operation": None,
+        "model": None,
+        "cost": {"credits": 0, "device_s": 0},
+        "position": 0,
+        "eta_s": 0,
+    }
+    return Response(orjson.dumps(body), media_type="application/json")

@@ -17,6 +17,7 @@ from limner.api.envelope import error_body
 from limner.api.gateway import Gateway, gateway_of
 from limner.api.job_replies import job_body
 from limner.api.openai_fields import flatten
+from limner.api.queries import MAX_PAGE, whole_number
 from limner.catalogue.values import shown
 from limner.core import Operation, Preview, Progress, Queued, Request, Warning, Words
 from limner.errors import ClientLeft, InvalidRequest, LimnerError, MissingParameter, TooLarge
@@ -26,7 +27,6 @@ from limner.webhooks import parse_hook
 
 router = APIRouter(tags=["Jobs"])
 MAX_WAIT_S = 60
-MAX_PAGE = 100
 STATUSES: tuple[JobStatus, ...] = ("queued", "running", "finished", "failed", "cancelled")
 FILTERS = ("status", "model", "operation", "created_after", "created_before", "after", "limit")
 
@@ -43,7 +43,7 @@ async def create(http: HttpRequest) -> Response:
 
     async def read() -> tuple[Request, tuple[Warning, ...]]:
         previews = asked.fields.partial_images or 0
-        request, warnings = await to_request(gateway, asked, previews=previews, timeout_s=timeout_s)
+        request, warnings = await to_request(http, asked, previews=previews, timeout_s=timeout_s)
         return request, tuple(one for one in warnings if one.param != "partial_images")  # events carry them
 
     wire = Wire(reply=job_accepted, response_format=asked.fields.response_format or "url")
@@ -113,18 +113,6 @@ def _number(http: HttpRequest, name: str) -> float | None:
     if not (given.isascii() and given.isdigit() and len(given) <= 12):
         raise InvalidRequest(f"Invalid value for {name!r}: {shown(given)}. Allowed: unix seconds", param=name)
     return float(given)
-
-
-def whole_number(http: HttpRequest, name: str, default: int, lowest: int, highest: int) -> int:
-    """A query parameter that is a whole number within bounds. Raises InvalidRequest."""
-    given = http.query_params.get(name)
-    if given is None:
-        return default
-    if given.isascii() and given.isdigit() and len(given) <= 9 and lowest <= int(given) <= highest:
-        return int(given)
-    raise InvalidRequest(
-        f"Invalid value for {name!r}: {shown(given)}. Allowed: whole numbers from {lowest} to {highest}", param=name
-    )
 
 
 @router.get("/v1/jobs/{job_id}", openapi_extra=job_docs.SHOW)

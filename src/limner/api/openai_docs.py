@@ -72,6 +72,13 @@ _EFFECTIVE: Final[Docs] = {
     "additionalProperties": True,
 }
 _TOKENS: Final[Docs] = {"type": "integer", "minimum": 0}
+
+
+def _of(picture: Docs) -> Docs:
+    """One of a reply's pictures; ``revised_prompt`` where a language model has put the prompt into other words."""
+    return obj({**picture, "revised_prompt": STRING}, optional=("revised_prompt",))
+
+
 SCHEMAS: Final[Docs] = {
     "Warning": obj(
         {"param": STRING, "code": {"enum": ["forced", "ignored", "adjusted", "unverified"]}, "message": STRING}
@@ -79,7 +86,7 @@ SCHEMAS: Final[Docs] = {
     "Images": obj(
         {
             "created": INTEGER,
-            "data": array({"anyOf": [obj({"b64_json": STRING}), obj({"url": {"type": "string", "format": "uri"}})]}),
+            "data": array({"anyOf": [_of({"b64_json": STRING}), _of({"url": {"type": "string", "format": "uri"}})]}),
             "background": STRING,
             "output_format": {"enum": ["png", "jpeg", "webp"]},
             "quality": STRING,
@@ -112,8 +119,8 @@ SCHEMAS: Final[Docs] = {
     "Estimate": obj(
         {
             "object": {"const": "estimate"},
-            "operation": STRING,
-            "model": STRING,
+            "operation": nullable(STRING),
+            "model": nullable(STRING),
             "cost": obj({"credits": NUMBER, "device_s": NUMBER}),
             "position": INTEGER,
             "eta_s": NUMBER,

@@ -12,7 +12,7 @@ from limner.api import openai_docs
 from limner.api.asking import Asked, read_edit, read_generation, to_request
 from limner.api.calls import Call, Stream, Wire, conduct, timeout_s_of
 from limner.api.envelope import error_body
-from limner.api.gateway import Gateway, gateway_of
+from limner.api.gateway import Gateway
 from limner.api.replies import event_bytes, images_body, limner_object, usage
 from limner.catalogue.values import shown
 from limner.core import Operation, Preview, Progress, Request, Warning
@@ -50,7 +50,7 @@ async def edits(http: HttpRequest) -> Response:
 
 async def answer(http: HttpRequest, asked: Asked) -> Response:
     """Draw what was asked for and answer as a body, as a stream, or with the job alone; see `conduct`."""
-    fields, gateway = asked.fields, gateway_of(http)
+    fields = asked.fields
     timeout_s = timeout_s_of(http, fields.timeout)
     previews = (fields.partial_images or 0) if fields.stream else 0
     wire = Wire(
@@ -60,7 +60,7 @@ async def answer(http: HttpRequest, asked: Asked) -> Response:
     )
 
     async def read() -> tuple[Request, tuple[Warning, ...]]:
-        return await to_request(gateway, asked, previews=previews, timeout_s=timeout_s)
+        return await to_request(http, asked, previews=previews, timeout_s=timeout_s)
 
     return await conduct(http, fields.model or "", read, wire, operation=asked.operation)
 

@@ -37,9 +37,14 @@ class Links:
         return f"{self.base_url.rstrip('/')}/v1/files/{picture.id}.{picture.format}?{query}"
 
 
+def text_tokens(text: str) -> int:
+    """What words are counted as where no model has counted them."""
+    return -(-len(text.encode()) // TEXT_TOKEN_BYTES)
+
+
 def usage(request: Request) -> dict[str, Any]:
     """OpenAI's usage block, by the fixed rates above."""
-    text = -(-len(request.prompt.encode()) // TEXT_TOKEN_BYTES)
+    text = text_tokens(request.prompt)
     image = sum(_image_tokens(picture.size) for picture in request.inputs)
     assert request.size is not None
     output = request.n * _image_tokens(request.size)
@@ -110,14 +115,16 @@ async def images_body(job: Job, outcome: Outcome, service: Service, links: Links
     if not outcome.pictures:
         raise NotFound(f"the pictures of {job.id} are no longer kept")
     created = int(job.times.ended_at_s or job.times.created_at_s)
+    revised = {name: job.effective[name] for name in ("revised_prompt",) if name in job.effective}
     envelope = {**common_fields(job), "usage": usage(job.request), "limner": limner_object(job, outcome)}
     if links is not None:
         urls = [links.to(picture) for picture in outcome.pictures]
-        return orjson.dumps({"created": created, "data": [{"url": url} for url in urls], **envelope})
+        return orjson.dumps({"created": created, "data": [{"url": url, **revised} for url in urls], **envelope})
     parts: list[bytes | memoryview] = [b'{"created":%d,"data":[' % created]
+    beside = b',"revised_prompt":' + orjson.dumps(revised["revised_prompt"]) if revised else b""
     for file in await asyncio.gather(*(service.data_of(picture) for picture in outcome.pictures)):
-        parts += [b'{"b64_json":"', pybase64.b64encode(file), b'"},']
-    parts[-1] = b'"}],'
+        parts += [b'{"b64_json":"', pybase64.b64encode(file), b'"%b},' % beside]
+    parts[-1] = b'"%b}],' % beside
     parts.append(memoryview(orjson.dumps(envelope))[1:])
     return b"".join(parts)  # one copy of the megabytes, not three
 

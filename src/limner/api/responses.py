@@ -23,6 +23,8 @@ from limner.api.composing import Brief, to_request
 from limner.api.doorkeeper import caller_of
 from limner.api.drawing import Drawing, in_their_words, settle
 from limner.api.gateway import gateway_of
+from limner.api.job_replies import nothing_response
+from limner.api.manners import manners_of
 from limner.api.responses_fields import FOR_WORDS, ResponseAsked, read_response, unspoken, without_tool
 from limner.api.responses_input import read_input
 from limner.api.responses_replies import NOTHING_ECHOED, Events, completed, head_of_words, job_id, said, unfinished
@@ -33,6 +35,7 @@ from limner.errors import InvalidRequest, LimnerError, MissingParameter, NotFoun
 from limner.jobs import Job, Outcome
 
 router = APIRouter(tags=["Responses"])
+CHAIN = 40  # responses that a conversation by previous_response_id is read back
 
 
 @router.post("/v1/responses", openapi_extra=responses_docs.CREATE)
@@ -89,7 +92,7 @@ def _planned(http: HttpRequest, asked: ResponseAsked, conversation: Conversation
         plan = planned(http, Asking(asked.model, conversation, modalities=asked.modalities, fields=beside))
     except InvalidRequest as error:
         if asked.tool is None and error.param == "modalities":
-            raise without_tool() from error
+            raise without_tool(asked.model) from error
         raise
     action = None if asked.tool is None else asked.tool.action
     if action == "edit" and not plan.pictures:
@@ -108,11 +111,11 @@ def _settled(asked: ResponseAsked, given: Mapping[str, Any], plan: Plan) -> tupl
         drawing = settle(fields, plan.spec, tolerated=True)
         return replace(drawing, size=plan.size_for(drawing, fields)), (*unspoken(asked), *told)
     own = {ours: asked.about_words[name] for name, ours in FOR_WORDS.items() if name in asked.about_words}
-    shared = {name: given[name] for name in ("n", "seed", "timeout") if name in given}
+    shared = {name: given[name] for name in ("seed", "timeout") if name in given}
     told = tuple(
         Warning(name, "ignored", f"{name!r} has no effect: the answer is in words")
-        for name in given
-        if name not in shared
+        for name, value in given.items()
+        if name not in shared and (name, value) != ("n", 1)
     )
     return settle({**shared, **own}, plan.spec, tolerated=False), told
 
@@ -123,7 +126,9 @@ def _instructions(asked: ResponseAsked) -> tuple[Said, ...]:
 
 
 def _said(http: HttpRequest, asked: ResponseAsked, plan: Plan, text: str) -> Response:
-    """Words for which nothing has to be run."""
+    """Words for which nothing has to be run: at once, and once for all, whatever the manners."""
+    if manners_of(http).estimate:
+        return nothing_response()
     model = asked.model or gateway_of(http).service.roster.default.spec.id
     answer = words_answer(head_of_words(model), plan.prompt, text, plan.reason)
     if not asked.fields.stream:
@@ -133,17 +138,37 @@ def _said(http: HttpRequest, asked: ResponseAsked, plan: Plan, text: str) -> Res
 
 
 async def _earlier(http: HttpRequest, previous: str | None) -> tuple[Turn, ...]:
-    """The turns of the response before: what was asked, and what was drawn or said."""
-    if previous is None:
-        return ()
-    job = await _job(http, previous, "previous_response_id")
+    """The turns of the responses before, as far back as they are kept: what was asked, and what was drawn or said.
+
+    Raises NotFound for a response that there is not.
+    """
+    turns: list[Turn] = []
+    job = None if previous is None else await _job(http, previous, "previous_response_id")
+    for _ in range(CHAIN):
+        if job is None:
+            break
+        turns[:0] = _turns(job)
+        job = await _kept(http, job.previous)
+    return tuple(turns)
+
+
+async def _kept(http: HttpRequest, job_or_none: str | None) -> Job | None:
+    """The job before, unless it is no longer remembered."""
+    if job_or_none is None:
+        return None
+    try:
+        return await gateway_of(http).service.find(job_or_none, caller_of(http))
+    except NotFound:
+        return None
+
+
+def _turns(job: Job) -> tuple[Turn, ...]:
     outcome = job.outcome
     made = (
         [] if outcome is None else [Shown(one.id, 1, "assistant", "previous_response_id") for one in outcome.pictures]
     )
-    before = (Turn(said.role, said.text) for said in job.request.history)
     text = "" if outcome is None or outcome.text is None else outcome.text
-    return *before, Turn("user", job.request.prompt), Turn("assistant", text, tuple(made))
+    return Turn("user", job.request.prompt), Turn("assistant", text, tuple(made))
 
 
 async def _job(http: HttpRequest, response_id: str, param: str) -> Job:
@@ -195,6 +220,7 @@ def _wire(asked: ResponseAsked, telling: Telling) -> Wire:
         reply=reply,
         stream=stream if asked.fields.stream else None,
         accepted=queued if asked.fields.background else job_accepted,
+        previous=None if asked.fields.previous_response_id is None else job_id(asked.fields.previous_response_id),
     )
 
 

@@ -133,11 +133,11 @@ def unspoken(asked: ResponseAsked) -> tuple[Warning, ...]:
     )
 
 
-def without_tool() -> MissingParameter:
-    """The error for a request without the tool, where nothing answers in words."""
+def without_tool(model: str | None) -> MissingParameter:
+    """The error for a request without the tool to a model that answers in no words."""
     return MissingParameter(
-        f"Missing required parameter: 'tools' must contain {{'type': '{TOOL}'}}; nothing that is served here answers "
-        "in words",
+        f"Missing required parameter: 'tools' must contain {{'type': '{TOOL}'}}: {model or 'what is served here'} "
+        "draws and answers in no words",
         param="tools",
     )
 

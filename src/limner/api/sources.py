@@ -14,6 +14,7 @@ from starlette.requests import Request as HttpRequest
 
 from limner.api.files import owned_image
 from limner.api.gateway import Gateway, gateway_of
+from limner.api.pictures import Source
 from limner.core import Picture
 from limner.errors import DeadlineExceeded, Forbidden, LimnerError
 from limner.store.rows import ImageRow
@@ -34,9 +35,11 @@ async def read_sources(http: HttpRequest, sources: Sequence[Named], limit_s: flo
         return tuple(await asyncio.gather(*(read_source(http, source, param) for param, source in sources)))
 
 
-async def read_source(http: HttpRequest, source: str, param: str) -> Picture:
-    """Decode one: a data: or http(s) URL, one of the server's own links, or the id of one of its files."""
+async def read_source(http: HttpRequest, source: Source, param: str) -> Picture:
+    """Decode one: an upload, a data: or http(s) URL, one of the server's own links, or the id of one of its files."""
     gateway = gateway_of(http)
+    if not isinstance(source, str):
+        return await gateway.pictures.read(source, param)
     image = await _own_image(http, source.strip(), param)
     if image is None:
         return await gateway.pictures.read(source, param)

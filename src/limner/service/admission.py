@@ -15,6 +15,7 @@ from weakref import WeakSet
 from limner.accounts import OPEN, Caller, estimate_micro
 from limner.catalogue import ModelSpec, effective
 from limner.catalogue.resolve import Policy, Resolution, resolve
+from limner.chat.language import LanguageModel
 from limner.config import Settings
 from limner.core import Queued, Request
 from limner.errors import LimnerError, NotReady, Overloaded
@@ -24,6 +25,7 @@ from limner.records import fingerprint, request_record, warning_records
 from limner.roster import Roster, ServedModel
 from limner.service.live import LiveJobs
 from limner.service.pace import Pace
+from limner.service.prompts import in_better_words
 from limner.service.publishing import Publisher
 from limner.service.tools import Tools
 from limner.service.worker import Worker
@@ -79,6 +81,7 @@ class Admission:
         self._metrics, self._tracing = tools.metrics, tools.tracing
         self._live, self._publisher, self._worker = live, publisher, worker
         self._pace, self._place = pace, place
+        self.language: LanguageModel | None = None  # who puts prompts into better words, if anybody does
         self._waited_for: WeakSet[Job] = WeakSet()
         self._seated = 0
 
@@ -121,8 +124,12 @@ class Admission:
                 return known, True
         if model.state == "failed" or not submission.detached:
             model.require_ready()
+        asked = request.prompt
+        request, told = await in_better_words(request, model.spec, self.language)
         resolution = resolve(request, model.spec, self._policy)
-        return await self._enqueue(resolution, model, submission, caller, mark)
+        resolution = replace(resolution, warnings=(*told, *resolution.warnings))
+        revised = {} if request.prompt == asked else {"revised_prompt": request.prompt}
+        return await self._enqueue(resolution, model, submission, caller, mark, revised)
 
     async def _replay(self, owner: str, key: str, mark: str) -> Job | None:
         """The job that this key has made; one that is being cancelled is waited for, since its key is then free."""
@@ -133,16 +140,23 @@ class Admission:
         return None if row is None else await self._live.of(row)
 
     async def _enqueue(
-        self, resolution: Resolution, model: ServedModel, submission: Submission, caller: Caller, mark: str
+        self,
+        resolution: Resolution,
+        model: ServedModel,
+        submission: Submission,
+        caller: Caller,
+        mark: str,
+        revised: Mapping[str, str],
     ) -> tuple[Job, bool]:
         """Put the job into the store, and into work at once where there is room."""
         now_s = time.time()
         request = resolution.request
-        job = self._job(resolution, submission, Times(now_s, now_s + request.timeout_s))
+        job = self._job(resolution, submission, Times(now_s, now_s + request.timeout_s), revised)
         inputs, mask = await self._publisher.put_inputs(job.id, request)
         record = request_record(request, inputs, mask) | {
             "effective": dict(job.effective),
             "response_format": job.response_format,
+            "previous": job.previous,
             "request_id": request_id.get(),
             "trace": self._tracing.headers(),
         }
@@ -214,14 +228,15 @@ class Admission:
             return caller.quota
         return replace(caller.quota, concurrency=1)
 
-    def _job(self, resolution: Resolution, submission: Submission, times: Times) -> Job:
+    def _job(self, resolution: Resolution, submission: Submission, times: Times, revised: Mapping[str, str]) -> Job:
         return Job(
             f"job_{uuid.uuid4().hex}",
             resolution.request,
-            effective=effective(resolution.request, resolution.spec),
+            effective={**effective(resolution.request, resolution.spec), **revised},
             warnings=(*submission.warnings, *resolution.warnings),
             times=times,
             response_format=submission.response_format,
+            previous=submission.previous,
         )
 
     async def estimate(self, request: Request, caller: Caller = OPEN) -> Estimate:

@@ -70,6 +70,7 @@ class LiveJobs:
             warnings=warnings_of(row.warnings),
             times=Times(row.created_at_s, row.deadline_at_s, row.started_at_s, row.ended_at_s),
             response_format=row.request["response_format"],
+            previous=row.request.get("previous"),
         )
         job.account.reserve_micro = row.reserve_micro
         if row.status == "running":

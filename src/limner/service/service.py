@@ -71,7 +71,6 @@ class Service:
         )
         self._upkeep = Upkeep(tools.store, tools.blobs, settings)
         self.on_job_end: list[Callable[[], None]] = []
-        self.language: LanguageModel | None = None  # who leads conversations, if anybody does
         self._errands: set[asyncio.Task[None]] = set()
         self._closing_since_s: float | None = None
 
@@ -90,6 +89,15 @@ class Service:
             charge=self._charge,
             on_end=self._ended,
         )
+
+    @property
+    def language(self) -> LanguageModel | None:
+        """Who leads conversations and puts prompts into better words, if anybody does."""
+        return self._admission.language
+
+    @language.setter
+    def language(self, model: LanguageModel | None) -> None:
+        self._admission.language = model
 
     async def start(self) -> None:
         """Take up what the last process left, and begin to work."""

@@ -31,7 +31,7 @@ from limner.api.asking import read_object
 from limner.api.calls import Call, Wire, conduct, timeout_s_of
 from limner.api.gateway import Gateway, gateway_of
 from limner.core import Operation, Output, Picture, Request, Warning
-from limner.errors import InvalidRequest, ModelNotFound
+from limner.errors import InvalidRequest
 from limner.media.decode import read_base64
 from limner.media.infotext import parsed
 from limner.media.picture_text import read_text
@@ -98,9 +98,19 @@ async def png_info(http: HttpRequest) -> Response:
 
 
 async def interrogate(http: HttpRequest) -> Response:
-    """Describe a picture: no served model can, so this says so."""
-    await _read(http, InfoFields)
-    raise ModelNotFound("no model that is served here can describe pictures", param="model")
+    """Say what is in a picture. Raises ModelNotFound where no served model can."""
+    gateway, fields = gateway_of(http), await _read(http, InfoFields)
+    model = gateway.service.roster.route("", Operation.DESCRIBE, has_images=True)
+
+    async def read() -> tuple[Request, tuple[Warning, ...]]:
+        picture = await read_picture(gateway, fields.image, "image")
+        timeout_s = timeout_s_of(http, None)
+        return Request(Operation.DESCRIBE, model.spec.id, "", inputs=(picture,), timeout_s=timeout_s), ()
+
+    async def reply(call: Call) -> Response:
+        return _json({"caption": (await call.outcome()).text}, call.headers)
+
+    return await conduct(http, model.spec.id, read, Wire(reply=reply))
 
 
 def _require_resampler(gateway: Gateway, fields: ExtraFields, name: str) -> None:

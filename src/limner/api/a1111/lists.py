@@ -17,6 +17,7 @@ from limner.api.a1111 import docs
 from limner.api.a1111.samplers import listed, schedules
 from limner.api.a1111.upscaling import upscalers
 from limner.api.gateway import gateway_of
+from limner.core import Operation
 from limner.roster import ServedModel
 
 # Path -> a list that is always the same.
@@ -36,6 +37,8 @@ FIXED: Mapping[str, Any] = {
 }
 # Rereading folders: here the models are those that the server was started with.
 REFRESHED = ("/refresh-checkpoints", "/refresh-vae", "/refresh-loras", "/refresh-embeddings")
+
+DRAWN = frozenset({Operation.GENERATE, Operation.EDIT, Operation.INPAINT})
 
 
 def add_to(router: APIRouter) -> None:
@@ -65,8 +68,9 @@ def _json(value: object) -> Response:
 
 
 async def sd_models(http: HttpRequest) -> Response:
-    """The served models, as checkpoints."""
-    return _json([_checkpoint(model) for model in gateway_of(http).service.roster])
+    """The served models that draw, as checkpoints."""
+    drawing = (model for model in gateway_of(http).service.roster if model.spec.operations & DRAWN)
+    return _json([_checkpoint(model) for model in drawing])
 
 
 def _checkpoint(model: ServedModel) -> dict[str, Any]:

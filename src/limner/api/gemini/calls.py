@@ -20,6 +20,8 @@ from limner.api.drawing import Drawing, in_their_words, settle
 from limner.api.gateway import gateway_of
 from limner.api.gemini.asking import SYSTEM, Asked, system_words, unspoken
 from limner.api.gemini.fields import ignored
+from limner.api.job_replies import nothing_response
+from limner.api.manners import manners_of
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import shown
 from limner.core import Operation, Request, Said, Size, Warning
@@ -47,13 +49,13 @@ class Prepared:
     telling: Telling
 
 
-def prepare(http: HttpRequest, model: str, asked: Asked) -> Prepared:
+def plan_of(http: HttpRequest, model: str, asked: Asked) -> Plan:
     """What ``asked`` means to ``model``. Raises ModelNotFound and InvalidRequest."""
-    return prepare_plan(http, planned(http, Asking(model, asked.conversation, modalities=asked.modalities)), asked)
+    return planned(http, Asking(model, asked.conversation, modalities=asked.modalities))
 
 
-def prepare_plan(http: HttpRequest, plan: Plan, asked: Asked) -> Prepared:
-    """The same for what was decided before; ``plan`` runs a model."""
+def prepare(http: HttpRequest, plan: Plan, asked: Asked) -> Prepared:
+    """How ``plan``, which runs a model, is carried out."""
     spec = plan.spec
     assert spec is not None, "what is run has a model"
     usual = {"n": min(asked.usual_n, spec.max_n), "timeout": _timeout_s(http)}
@@ -79,9 +81,13 @@ def prepare_plan(http: HttpRequest, plan: Plan, asked: Asked) -> Prepared:
 def _words_of(asked: Asked, usual: Mapping[str, Any], spec: ModelSpec) -> tuple[Drawing, tuple[Warning, ...]]:
     """How an answer in words is made; what is said of pictures has no effect on it."""
     own = {ours: asked.about_words[name] for name, ours in SPOKEN.items() if name in asked.about_words}
-    shared = {name: asked.given[name] for name in ("n", "seed") if asked.given.get(name) is not None}
+    shared = {name: asked.given[name] for name in ("seed",) if asked.given.get(name) is not None}
     drawing = settle({**usual, **shared, **own}, spec, tolerated=False)
-    rest = [name for name, value in asked.given.items() if name not in shared and value is not None]
+    rest = [
+        name
+        for name, value in asked.given.items()
+        if name not in shared and value is not None and (name, value) != ("n", 1)
+    ]
     told = tuple(ignored(asked.names.get(name, name), "the answer is in words") for name in rest)
     return drawing, (*unspoken(asked, (*SPOKEN, SYSTEM)), *told)
 
@@ -97,10 +103,12 @@ def _history(asked: Asked, plan: Plan) -> tuple[Said, ...]:
 async def answer(http: HttpRequest, model: str, asked: Asked, form: Form) -> Response:
     """Do what was asked for; errors name the fields as the body does."""
     try:
-        plan = planned(http, Asking(model, asked.conversation, modalities=asked.modalities))
+        plan = plan_of(http, model, asked)
         if plan.reply is not None:
+            if manners_of(http).estimate:
+                return nothing_response()
             return form.said(words_answer(Head.of_words(model), plan.prompt, plan.reply, plan.reason))
-        prepared = prepare_plan(http, plan, asked)
+        prepared = prepare(http, plan, asked)
         return await conduct(http, prepared.spec.id, prepared.read, form.wire_of(prepared.telling))
     except LimnerError as error:
         in_their_words(error, asked.names)

@@ -87,6 +87,8 @@ def _prompt(instances: object) -> str:
     """The one instance's words. Raises InvalidRequest, MissingParameter."""
     if instances is None or instances == []:
         raise MissingParameter("Missing required parameter: 'instances'", param="instances")
+    if isinstance(instances, dict):  # some clients leave the list out
+        instances = [instances]
     if not isinstance(instances, list) or len(instances) != 1:
         raise InvalidRequest(
             f"Invalid value for 'instances': {shown(instances)}. Allowed: a list of one object with a prompt",

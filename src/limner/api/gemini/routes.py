@@ -22,11 +22,11 @@ from limner.api.drawing import in_their_words
 from limner.api.gateway import gateway_of
 from limner.api.gemini import docs, models
 from limner.api.gemini.asking import Asked, read_counting, read_generation
-from limner.api.gemini.calls import Form, answer, prepare
+from limner.api.gemini.calls import Form, answer, plan_of, prepare
 from limner.api.gemini.imagen import read_prediction
 from limner.api.gemini.replies import by_modality, chunks, generation, prediction, said
 from limner.api.paths import MODEL
-from limner.api.replies import usage
+from limner.api.replies import text_tokens, usage
 from limner.catalogue.values import shown
 from limner.errors import InvalidRequest, LimnerError
 
@@ -159,7 +159,10 @@ IN_EVENTS, IN_ARRAY = Form(_in_events, _said_in_events), Form(_in_array, _said_i
 
 async def _input_tokens(http: HttpRequest, model: str, asked: Asked) -> dict[str, int]:
     """Counted as `usage` counts, for the words and pictures that would be drawn from."""
-    prepared = prepare(http, model, asked)
+    plan = plan_of(http, model, asked)
+    if plan.reply is not None:
+        return {"text_tokens": text_tokens(asked.conversation.asked.text)}
+    prepared = prepare(http, plan, asked)
     with gateway_of(http).service.seat(caller_of(http)):  # what waits to be decoded is bounded here too
         request, _ = await prepared.read()
     counts: dict[str, int] = usage(replace(request, size=prepared.spec.sizes.default))["input_tokens_details"]

@@ -20,8 +20,8 @@ from limner.api.calls import Wire, conduct
 from limner.api.composing import to_request
 from limner.api.doorkeeper import caller_of
 from limner.api.gateway import gateway_of
-from limner.api.jobs import whole_number
 from limner.api.manners import manners_of
+from limner.api.queries import whole_number
 from limner.api.relay import docs
 from limner.api.relay.endpoints import A1111_MODEL, ENDPOINTS, LIMIT_S, Endpoint, brief_of, hook_of, parse
 from limner.api.relay.errors import TASK

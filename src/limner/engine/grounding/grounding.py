@@ -17,6 +17,7 @@ from limner.engine.devices import resolve
 from limner.engine.failures import is_out_of_memory
 from limner.engine.grounding.finders import LOADERS, Finder
 from limner.engine.grounding.masks import LEAST, MOST, mask_of, share
+from limner.engine.grounding.snapping import snapped
 from limner.engine.load import be_quiet, explain
 from limner.engine.pictures import opaque, picture_of
 from limner.engine.probe import embedded_path, weights_revision
@@ -57,7 +58,8 @@ class Grounding:
         edge. Raises InvalidRequest(param="region") where nothing of it was found and where it would be everything."""
         if not words.strip():
             raise MissingParameter(f"Missing required parameter: {REGION!r} (say what is to be found)", param=REGION)
-        mask = mask_of(self._scores(opaque(picture), words), picture.size)
+        image = opaque(picture)
+        mask = mask_of(snapped(self._scores(image, words), image), picture.size)
         covered = share(mask)
         log.debug("found on %.1f %% of a picture of %s", 100 * covered, picture.size)
         if covered < LEAST:
