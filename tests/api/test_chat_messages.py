@@ -11,6 +11,7 @@ from limner.errors import InvalidRequest, MissingParameter
 DATA = "data:image/png;base64,iVBORw0KGgo="
 OWN = "http://limner.test/v1/files/img_ab12_0.png?expires=1&signature=2"
 LINK = "https://example.org/cat.png"
+LISTED = '<attached_files>\n<file type="image" url="/a" name="![x](https://b.test/c.png)"/>\n</attached_files>\n\n'
 PATH = "/v1/files/img_ab12_0.png?expires=1&signature=2"
 
 
@@ -53,6 +54,16 @@ def sources(turn: Turn) -> list[str]:
         (f"one ![1]({DATA}) two ![2]({OWN})", "one  two", [DATA, OWN]),
         (f"![x]({PATH})", "", [PATH]),
         ([{"type": "text", "text": f"![image]({DATA})"}], "", [DATA]),
+        ("![img_ab12_0](/api/v1/files/1b9d/content)", "", ["img_ab12_0"]),
+        ("![img_ab12_0](https://chat.test/api/v1/files/1b9d/content)", "", ["img_ab12_0"]),
+        (f"![img_ab12_0]({DATA})", "", [DATA]),
+        (f"![img_ab12_0]({OWN}) ![img_ab12_0]({PATH})", "", [OWN, PATH]),
+        (f"![IMG_1234_5]({LINK})", "", [LINK]),
+        ("![cat](/api/v1/files/1b9d/content)", "![cat](/api/v1/files/1b9d/content)", []),
+        (f"{LISTED}What is this?", "What is this?", []),
+        ([{"type": "text", "text": LISTED}, {"type": "text", "text": " What?"}], " What?", []),
+        ("see <attached_files> </attached_files>", "see <attached_files> </attached_files>", []),
+        ("<attached_files> and no end", "<attached_files> and no end", []),
         ("![x](javascript:alert(1))", "![x](javascript:alert(1))", []),
         ("![x](cat.png) [y](https://example.org)", "![x](cat.png) [y](https://example.org)", []),
         ("not ![ a ( picture", "not ![ a ( picture", []),

@@ -139,6 +139,8 @@ async def test_where_the_reply_has_to_be_a_picture_it_is_one(
 async def test_words_only(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
     body = await said(client, user("make it blue", RED), modalities=["text"])
     assert "images" not in body["choices"][0]["message"]
+    refused = await said(client, user("draw a cat"), modalities=["text"])
+    assert "in words only" in refused["choices"][0]["message"]["content"]
     assert all(request.operation is Operation.DESCRIBE for request in backend.requests)
 
 
@@ -179,6 +181,68 @@ async def test_a_long_history_is_bounded(client: httpx2.AsyncClient, backend: Fa
     assert len(backend.requests[-1].inputs) == 1
     await said(client, *turns, user("x " * 10_000), user("what is in it?"))
     assert sum(len(one.text) for one in backend.requests[-1].history) <= 32_000
+
+
+TASKS = {
+    "title": '### Task:\nGenerate a concise title.\nJSON format: { "title": "..." }\nUSER: draw a red circle',
+    "tags": '### Task:\nGenerate 1-3 broad tags.\nJSON format: { "tags": ["tag1"] }\nUSER: draw a red circle',
+    "follow_ups": '### Task:\nPredict 3-5 useful messages.\nJSON format: { "follow_ups": ["..."] }',
+    "queries": '### Task:\nAnalyze the chat history.\nJSON format: { "queries": ["..."] }',
+}
+
+
+@pytest.mark.parametrize("model", ["sketch", "reader", "limner/auto", "protolabs/qwen-image-bgremove"])
+@pytest.mark.parametrize("task", list(TASKS))
+async def test_what_a_client_asks_for_itself_is_never_drawn(
+    client: httpx2.AsyncClient, backend: FakeBackend, model: str, task: str
+) -> None:
+    body = await said(client, user(TASKS[task]), model=model, seed=3, max_completion_tokens=1000)
+    assert list(json.loads(body["choices"][0]["message"]["content"])) == [task]
+    assert (body["model"], body["limner"]["operation"]) == (model, None)
+    assert body["usage"]["prompt_tokens"] > 5
+    assert backend.requests == []
+
+
+async def test_who_says_how_to_draw_is_no_client_that_wants_a_title(
+    client: httpx2.AsyncClient, backend: FakeBackend
+) -> None:
+    await said(client, user(TASKS["title"]), model="sketch", modalities=["image"])
+    await said(client, user(TASKS["title"]), model="sketch", size="512x512")
+    documents = "### Task:\nRespond to the user query using the provided context.\n<context>x</context>\n"
+    await said(client, user(documents + "draw a red circle"), model="sketch")
+    assert len(backend.requests) == 3
+    await said(client, user(documents + "draw a red circle"))
+    assert backend.requests[-1].prompt == "draw a red circle"
+
+
+@pytest.mark.parametrize("model", ["limner/auto", "sketch"])
+@pytest.mark.parametrize("drawn", ["created by the system successfully", "edited and created"])
+async def test_what_the_client_had_drawn_elsewhere_is_not_drawn_again(
+    client: httpx2.AsyncClient, backend: FakeBackend, model: str, drawn: str
+) -> None:
+    told = {"role": "system", "content": f"<context>The requested image has been {drawn} and is now shown.</context>"}
+    body = await said(client, told, user("draw a red circle"), model=model)
+    assert body["choices"][0]["message"]["content"] == "Here it is."
+    assert backend.requests == []
+
+
+async def test_a_picture_is_found_again_behind_a_clients_own_address(
+    client: httpx2.AsyncClient, backend: FakeBackend
+) -> None:
+    drawn = (await said(client, user("draw a red circle")))["choices"][0]["message"]["content"]
+    alt = drawn.partition("](")[0]
+    moved = {"role": "assistant", "content": f"{alt}](/api/v1/files/1b9d6bcd-bbfd/content)"}
+    await said(client, user("draw a red circle"), moved, user("make it blue"))
+    assert (backend.requests[-1].operation, len(backend.requests[-1].inputs)) == (Operation.EDIT, 1)
+
+
+async def test_a_question_beside_a_list_of_files(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
+    listed = '<attached_files>\n<file type="image" id="1b9d" url="1b9d" name="cat.png"/>\n</attached_files>\n\n'
+    asked = user("What is in this picture?", RED)
+    asked["content"].insert(0, {"type": "text", "text": listed})
+    body = await said(client, asked)
+    assert body["limner"]["operation"] == "describe"
+    assert backend.requests[-1].prompt == "What is in this picture?"
 
 
 async def test_a_page_in_place_of_a_picture(client: httpx2.AsyncClient) -> None:
@@ -255,7 +319,7 @@ async def test_a_language_model_chains_operations(
     assert [request.operation for request in backend.requests] == [Operation.REMOVE_BACKGROUND, Operation.EDIT]
     content = body["choices"][0]["message"]["content"]
     assert content.startswith("Done: a sunset is behind it now.")
-    assert content.count("![image](data:image/png") == 1
+    assert content.count("](data:image/png") == 1
     limner = body["limner"]
     assert [step["operation"] for step in limner["steps"]] == ["remove_background", "edit"]
     assert limner["rounds"] == 3
@@ -311,7 +375,7 @@ async def test_words_alone_cost_nothing(client: httpx2.AsyncClient, backend: Fak
     hello = {"model": "limner/auto", "messages": [user("hello")]}
     estimate = (await client.post(URL, json=hello, params={"estimate": "true"})).json()
     assert (estimate["object"], estimate["cost"]["credits"]) == ("estimate", 0)
-    refused = await client.post(URL, json=hello, headers={"Idempotency-Key": "not printable \u00e9".encode("latin-1")})
+    refused = await client.post(URL, json=hello, headers={"Idempotency-Key": "two words"})
     assert refused.status_code == 400
     counted = (await client.post(GEMINI.replace("generateContent", "countTokens"), json=gemini("hello"))).json()
     assert counted["totalTokens"] == 2

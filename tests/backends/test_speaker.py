@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from limner.backends import Backend
-from limner.backends.dialogue import LOOKED_AT_PIXELS, dialogue, looked_at
+from limner.backends.dialogue import LOOKED_AT_PIXELS, SLENDER, dialogue, looked_at
 from limner.backends.speaker import SpeakerBackend
 from limner.catalogue.spec import ModelSpec, Route, SizeRules
 from limner.core import Event, Finished, Operation, Picture, Request, Said, Size, Words
@@ -173,4 +173,9 @@ async def test_only_large_pictures_are_made_smaller() -> None:
     large = looked_at(Picture("L", Size(4000, 1000), bytes(4_000_000)))
     assert large.width * large.height <= LOOKED_AT_PIXELS < large.width * large.height * 1.01
     assert large.width / large.height == pytest.approx(4, rel=0.01)
-    assert looked_at(Picture("L", Size(60_000, 60), bytes(3_600_000))).height >= 1
+    strip = looked_at(Picture("L", Size(60_000, 60), bytes(3_600_000)))
+    assert strip.width * strip.height <= LOOKED_AT_PIXELS * 1.01
+    for slender in (strip, looked_at(Picture("L", Size(1, 6400), bytes(6400)))):
+        assert max(slender.size) / min(slender.size) <= SLENDER
+    beside, inside = strip.getpixel((strip.width // 2, 0)), strip.getpixel((strip.width // 2, strip.height // 2))
+    assert (beside, inside) == ((255, 255, 255), (0, 0, 0))

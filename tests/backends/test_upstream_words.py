@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from limner.backends import Backend, upstream_words
+from limner.backends.upstream_replies import MAX_ANSWER_BYTES
 from limner.backends.upstream_words import UpstreamWords
 from limner.core import Event, Finished, Operation, Picture, Request, Said, Size, Tokens, Words
 from limner.errors import (
@@ -136,6 +137,13 @@ async def test_an_answer_in_one_piece_is_taken_too(server: Receiver, backend: Up
     assert [(warning.param, warning.code) for warning in end.warnings] == [("max_tokens", "adjusted")]
 
 
+async def test_an_answer_is_text_whatever_is_in_it(server: Receiver, backend: UpstreamWords) -> None:
+    line_ends = json.dumps(words("a\u2028b\u0085c"), ensure_ascii=False)
+    server.answers = [streamed(line_ends, words("\ud83d half"), "[DONE]")]
+    _, end = await collect(backend, request())
+    assert end.text == "a\u2028b\u0085c? half"
+
+
 @pytest.mark.parametrize(
     ("answer", "kind", "message"),
     [
@@ -152,6 +160,16 @@ async def test_an_answer_in_one_piece_is_taken_too(server: Receiver, backend: Up
         (streamed("[]"), UpstreamFailed, "no chat completion"),
         (streamed({"error": {"message": f"overheated {KEY}"}}), UpstreamFailed, r"overheated \*\*\*$"),
         (streamed(words(None, finish_reason="content_filter")), PolicyDeclined, "withholds"),
+        (streamed("[" * 200_000), UpstreamFailed, "not JSON"),
+        (http("400 Bad Request", b"[" * 50_000), InvalidRequest, "status 400"),
+        (b"HTTP/1.1 401 No\r\nContent-Length: 999\r\n\r\n{", UpstreamFailed, "refused the key"),
+        (streamed({"choices": [{"delta": "a"}]}), UpstreamFailed, "without a word"),
+        (streamed(words("a" * (MAX_ANSWER_BYTES + 1))), UpstreamFailed, "more than is read"),
+        (
+            http("200 OK", json.dumps(words("a" * (MAX_ANSWER_BYTES + 1))).encode(), "Content-Type: application/json"),
+            UpstreamFailed,
+            "more than is read",
+        ),
     ],
 )
 async def test_refusals_are_told_by_what_they_mean(

@@ -13,6 +13,7 @@ import pytest
 from limner.chat.agent import Rules, converse
 from limner.chat.language import ToolCall
 from limner.chat.language_http import MAX_REPLY_BYTES, HttpLanguageModel
+from limner.chat.language_raw import MAX_CALLS
 from limner.chat.steps import Done
 from limner.core import Tokens
 from limner.errors import InvalidRequest, LimnerError, Overloaded, UpstreamFailed, UpstreamTimeout
@@ -289,3 +290,18 @@ async def test_it_serves_an_agent() -> None:
         {"role": "tool", "tool_call_id": "call_x", "name": "remove_background", "content": "Done: [image 2]"},
     ]
     assert "data:photo" not in json.dumps(upstream.bodies)
+
+
+async def test_no_more_calls_are_read_than_anybody_makes() -> None:
+    calls = [tool_call("generate_image", "{}", f"call_{number}") for number in range(200)]
+    async with serving(answer({"tool_calls": calls})) as upstream, model_at(upstream.url) as model:
+        turned = await model.complete(HELLO, [TOOL])
+    assert len(turned.calls) == len(turned.repeated()["tool_calls"]) == MAX_CALLS
+
+
+@pytest.mark.parametrize("arguments", ["[" * 100_000, '{"prompt":' * 100_000])
+async def test_arguments_nested_too_deep_are_a_problem(arguments: str) -> None:
+    message = {"tool_calls": [tool_call("generate_image", arguments)]}
+    async with serving(answer(message)) as upstream, model_at(upstream.url) as model:
+        (call,) = (await model.complete(HELLO, [TOOL])).calls
+    assert "not valid JSON" in (call.problem or "")

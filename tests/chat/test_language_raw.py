@@ -1,10 +1,11 @@
 """Turns as open models write them."""
 
+import time
 from typing import Any
 
 import pytest
 
-from limner.chat.language_raw import read_turn
+from limner.chat.language_raw import MAX_CALLS, read_turn
 
 NAMES = ("generate_image", "remove_background")
 CAT = ("generate_image", {"prompt": "a cat"})
@@ -119,3 +120,45 @@ def test_ids_are_nine_letters_and_digits_and_count_on() -> None:
 def test_a_long_mistake_is_not_repeated_whole() -> None:
     (call,) = read_turn("<tool_call>" + "{" * 5000 + "</tool_call>", NAMES).calls
     assert len(call.problem or "") < 400
+
+
+@pytest.mark.parametrize("raw", ["<tool_call>" * 200, "[TOOL_CALLS]" * 200, '{"name": "x", "arguments": {}}' * 200])
+def test_no_more_calls_are_read_than_anybody_makes(raw: str) -> None:
+    assert len(read_turn(raw, NAMES).calls) == MAX_CALLS
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "a" + "</s>" * 100_000 + "x",
+        "</s>" * 100_000,
+        "Hello" + "\n" * 100_000 + "x",
+        "```" + "\n" * 100_000,
+        "<tool_call>" * 50_000,
+        "<tool_call>" + "<function=" * 50_000,
+        "<tool_call><function=a>" + "<parameter=a>" * 50_000,
+    ],
+)
+def test_what_goes_on_for_pages_is_read_in_a_moment(raw: str) -> None:
+    began_s = time.process_time()
+    read_turn(raw, NAMES)
+    assert time.process_time() - began_s < 5  # minutes, where time is not linear
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "<tool_call>" + "[" * 100_000,
+        '[TOOL_CALLS]generate_image[ARGS]{"a": ' + "[" * 100_000,
+        '{"name": "generate_image", "arguments": ' + "[" * 100_000,
+    ],
+)
+def test_what_is_nested_too_deep_is_a_call_with_a_problem(raw: str) -> None:
+    (call,) = read_turn(raw, NAMES).calls
+    assert "not valid JSON" in (call.problem or "")
+
+
+def test_half_a_character_is_none() -> None:
+    arguments = '{"prompt": "a \\ud800 cat \\ud83d\\ude00"}'
+    for raw in (f'{{"name": "generate_image", "arguments": {arguments}}}', f"generate_image{arguments}"):
+        assert made(raw) == ("", [("generate_image", {"prompt": "a ? cat \U0001f600"})])

@@ -101,7 +101,7 @@ def test_what_fills_its_menus(api: Api) -> None:
     assert api.util_get_model_names() == ["sketch"]
     assert "Euler" in api.util_get_sampler_names()
     assert "karras" in api.util_get_scheduler_names()
-    assert [one["name"] for one in api.get_upscalers()] == ["None", "Lanczos", "Nearest"]
+    assert [one["name"] for one in api.get_upscalers()] == ["None", "Lanczos", "Nearest", "resample"]
     assert api.get_memory()["ram"]["total"] > 0
     assert api.get_scripts() == {"txt2img": [], "img2img": []}
     for empty in (api.get_sd_vae, api.get_loras, api.get_latent_upscale_modes, api.get_hypernetworks,

@@ -37,6 +37,7 @@ from limner.api.gateway import gateway_of
 from limner.api.job_replies import nothing_response
 from limner.api.manners import manners_of
 from limner.catalogue.images import PLAIN
+from limner.chat.asides import for_client
 from limner.core import Operation, Preview, Progress, Request, Warning, Words
 from limner.errors import LimnerError
 from limner.jobs import Outcome
@@ -76,6 +77,8 @@ def _may_converse(http: HttpRequest, asked: ChatAsked) -> bool:
     fields, roster = asked.fields, gateway_of(http).service.roster
     free = not fields.model or (roster.is_virtual(fields.model) and roster.operation_of(fields.model) is None)
     beside = MASK in asked.given or REFERENCES in asked.given or asked.prompt is not None
+    if for_client(asked.conversation) is not None:  # a client's own task, which plain rules answer at once
+        return False
     return free and not beside and (fields.modalities is None or "text" in fields.modalities)
 
 

@@ -27,10 +27,14 @@ TEXT_KEYS: Mapping[str, str] = {  # type of a content part -> the key that holds
     "refusal": "refusal",
 }
 PICTURE_TYPES = ("image_url", "input_image")
-_MARKDOWN_PICTURE = re.compile(
-    r"!\[[^\]\n]{0,1000}\]\(\s*<?((?:data:image/|https?://|/v1/files/)[^)\s>]+)>?(?:\s+\"[^\"\n]{0,500}\")?\s*\)",
+_MARKDOWN_PICTURE = re.compile(  # one that this server has shown is known by its file's id, wherever it lies now
+    r"!\[(?:(?P<id>(?-i:img_[0-9A-Za-z]{1,64}_[0-9]{1,4}))\]\(\s*<?(?!data:|(?:https?://[^/\s)]{1,255})?/v1/files/)[^)\s>]+"
+    r"|[^\]\n]{0,1000}\]\(\s*<?(?P<url>(?:data:image/|https?://|/v1/files/)[^)\s>]+))"
+    r">?(?:\s+\"[^\"\n]{0,500}\")?\s*\)",
     re.IGNORECASE,
 )
+# What Open WebUI puts before the user's words about files that it knows; the pictures themselves come as parts.
+_ATTACHED_FILES = re.compile(r"\A\s*<attached_files>.{0,65536}?</attached_files>\s*", re.DOTALL)
 
 
 def read_messages(messages: object) -> Conversation:
@@ -121,9 +125,11 @@ def _part_source(part: Mapping[str, Any], where: str) -> str:
 
 
 def _from_text(text: str, where: str) -> Iterator[Said]:
-    """The words, without the pictures that are written among them in Markdown, then those."""
-    found = _MARKDOWN_PICTURE.findall(text) if "![" in text else []
-    yield _MARKDOWN_PICTURE.sub("", text).strip() if found else text, None, where
+    """The words, without the client's own and without the pictures that are written among them in Markdown, then
+    those."""
+    said = _ATTACHED_FILES.sub("", text)
+    found = [match["id"] or match["url"] for match in _MARKDOWN_PICTURE.finditer(said)] if "![" in said else []
+    yield _MARKDOWN_PICTURE.sub("", said).strip() if found else said, None, where
     for source in found:
         yield None, source, where
 

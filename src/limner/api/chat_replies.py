@@ -142,7 +142,7 @@ def told(job: Job, outcome: Outcome, telling: Telling) -> dict[str, Any]:
 async def completion(showing: Showing, answer: Answer) -> bytes:
     """The whole reply as JSON bytes. Raises NotFound once the pictures' time is over."""
     files, urls = await _addressed(showing, answer.pictures)
-    message = _message(answer.text, urls, showing.form)
+    message = _message(answer, urls, showing.form)
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     body = {
         **_head(answer.head, "chat.completion"),
@@ -173,9 +173,9 @@ def preview_chunk(head: Head, preview: Preview, file: bytes, request: Request) -
 async def picture_chunks(showing: Showing, head: Head, pictures: Sequence[StoredPicture]) -> AsyncIterator[bytes]:
     """A chunk for every picture, whole. A stream has no parts: they come as ``images``."""
     files, urls = await _addressed(showing, pictures)
-    for index, url in enumerate(urls):
+    for index, (picture, url) in enumerate(zip(pictures, urls, strict=True)):
         if showing.form.form == "markdown":
-            delta: dict[str, Any] = {"content": ("\n\n" if index else "") + _markdown(url)}
+            delta: dict[str, Any] = {"content": ("\n\n" if index else "") + _markdown(picture, url)}
         else:
             delta = {"content": "", "images": [_image(url, index)]}
         yield _event(files.in_json({**_head(head, "chat.completion.chunk"), "choices": [_choice(delta)]}))
@@ -211,10 +211,12 @@ async def _addressed(showing: Showing, pictures: Sequence[StoredPicture]) -> tup
     return files, [data_url(files, index, picture) for index, picture in enumerate(pictures)]
 
 
-def _message(text: str, urls: Sequence[str], form: ReplyForm) -> dict[str, Any]:
+def _message(answer: Answer, urls: Sequence[str], form: ReplyForm) -> dict[str, Any]:
+    text = answer.text
     words = [text] if text else []
     if form.form == "markdown" or not urls:
-        return {"role": "assistant", "content": "\n\n".join((*words, *map(_markdown, urls))), "refusal": None}
+        pictures = map(_markdown, answer.pictures, urls)
+        return {"role": "assistant", "content": "\n\n".join((*words, *pictures)), "refusal": None}
     parts = [*({"type": "text", "text": one} for one in words), *map(_part, urls)]
     images = [_image(url, index) for index, url in enumerate(urls)]
     content = parts if form.form == "parts" else text
@@ -229,8 +231,9 @@ def _image(url: str, index: int) -> dict[str, Any]:
     return {**_part(url), "index": index}
 
 
-def _markdown(url: str) -> str:
-    return f"![image]({url})"
+def _markdown(picture: StoredPicture, url: str) -> str:
+    """Known by its file, for clients that send it back from an address of their own."""
+    return f"![{picture.id}]({url})"
 
 
 def _usage(read: Mapping[str, int], text: int, image: int, points: int) -> dict[str, Any]:

@@ -20,12 +20,14 @@ from limner.catalogue.sizing import fit, problem
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import shown
 from limner.chat import Abilities, Conversation, Decision, Shown, Turn, decide
+from limner.chat.asides import for_client
 from limner.core import Operation, ParamValue, Said, Size, Warning
 from limner.errors import InvalidRequest
 from limner.roster import Roster
 
 TALKERS = "multimodal"  # the catalogue's family of models that speak, and draw only when asked
 HISTORY_CHARS = 32_000  # of earlier words that a model which speaks is told; the newest
+OF_ANY_ANSWER = frozenset({"n", "seed", "timeout"})  # fields that do not tell a drawing from words
 DRAWING = frozenset(Operation) - {Operation.DESCRIBE}
 
 
@@ -39,6 +41,11 @@ class Asking:
     prompt: str | None = None
     modalities: Collection[str] | None = None
     fields: Collection[str] = ()
+
+    @property
+    def says_only_words(self) -> bool:
+        """Whether nothing but the conversation says what the answer shall be."""
+        return self.modalities is None and self.prompt is None and OF_ANY_ANSWER.issuperset(self.fields)
 
     def brings_pictures(self, spec: ModelSpec | None = None) -> bool:
         """Whether pictures stand beside the conversation, in the words of ``spec`` too."""
@@ -84,16 +91,22 @@ class Plan:
 
 
 def planned(http: HttpRequest, asking: Asking) -> Plan:
-    """What the last turn of the user asks for.
+    """What the last turn of the user asks for. What the client asks for itself, such as a title for its list of chats,
+    is answered in words whatever the model, unless the request says how to draw.
 
     Raises MissingParameter when the user has said nothing, ModelNotFound, and InvalidRequest for an answer of a kind
     that nothing here gives.
     """
     roster = gateway_of(http).service.roster
     asking = replace(asking, conversation=_with_prompt(asking.conversation, asking.prompt))
-    if not asking.model or roster.is_virtual(asking.model):
+    is_open = not asking.model or roster.is_virtual(asking.model)
+    has_pictures = bool(asking.conversation.pictures or asking.brings_pictures())
+    spec = None if is_open else model_for(http, asking.model, has_pictures=has_pictures)
+    aside = for_client(asking.conversation) if asking.says_only_words else None
+    if aside is not None:
+        return Plan(aside.prompt, aside.reason, reply=aside.reply)
+    if spec is None:
         return _routed(http, roster, asking)
-    spec = model_for(http, asking.model, has_pictures=bool(asking.conversation.pictures or asking.brings_pictures()))
     if _draws(spec, asking.modalities):
         return _drawn(asking, spec, routed=False)
     return _said(asking, _speaker(roster, spec, asking.modalities), routed=False)
@@ -187,7 +200,7 @@ def _routed(http: HttpRequest, roster: Roster, asking: Asking) -> Plan:
     if modalities is not None and "image" not in modalities:
         if Operation.DESCRIBE not in abilities.operations:
             raise _wordless(modalities, "nothing that is served here answers in words")
-        abilities = replace(abilities, operations=abilities.operations - DRAWING)
+        abilities = replace(abilities, operations=abilities.operations - DRAWING, words_only=True)
     decision = decide(asking.conversation, abilities)
     plan = _held_to(http, asking, planned_for(http, name, decision))
     return replace(plan, history=told_history(asking.conversation)) if plan.speaks else plan

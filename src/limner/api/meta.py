@@ -13,8 +13,9 @@ from limner.api.gemini import models as google
 from limner.api.paths import MODEL
 from limner.catalogue import describe, schema
 from limner.catalogue.load import Virtual
+from limner.core import Operation
 from limner.errors import NotFound
-from limner.roster import ServedModel
+from limner.roster import Roster, ServedModel
 
 router = APIRouter(tags=["Server"])
 
@@ -34,7 +35,9 @@ async def models(http: HttpRequest) -> Response:
         return google.listing(http)
     roster = gateway_of(http).service.roster
     served = [_entry(model) for model in roster]
-    return _json({"object": "list", "data": [*served, *(_virtual(each, model) for each, model in roster.virtual())]})
+    return _json(
+        {"object": "list", "data": [*served, *(_virtual(each, model, roster) for each, model in roster.virtual())]}
+    )
 
 
 @router.head(f"/v1/models/{MODEL}", include_in_schema=False)
@@ -48,7 +51,7 @@ async def model(http: HttpRequest, model_id: str) -> Response:
     roster = gateway_of(http).service.roster
     found = roster.find(model_id)
     named = next((each for each, _ in roster.virtual() if each.id.casefold() == model_id.casefold()), None)
-    entry = _entry(found) if named is None else _virtual(named, found)
+    entry = _entry(found) if named is None else _virtual(named, found, roster)
     return _json({**entry, "schema": schema(found.spec)})
 
 
@@ -57,9 +60,12 @@ def _entry(model: ServedModel) -> dict[str, Any]:
     return {**describe(model.spec), "state": model.state, "stand_in": stand_in}
 
 
-def _virtual(name: Virtual, model: ServedModel) -> dict[str, Any]:
-    """A name that means whichever model fits: described as the one that it means for plain words."""
+def _virtual(name: Virtual, model: ServedModel, roster: Roster) -> dict[str, Any]:
+    """A name that means whichever model fits: described as the one that it means for plain words, but able to do what
+    all of them can."""
+    able = {operation for each in roster for operation in each.spec.operations}
     own: dict[str, Any] = {"id": name.id, "title": name.title, "aliases": [], "licence": None, "notes": []}
+    own["operations"] = [operation.value for operation in Operation if operation in able]
     return {**_entry(model), **own, "resolves_to": model.spec.id}
 
 

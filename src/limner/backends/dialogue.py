@@ -15,6 +15,8 @@ from limner.errors import MissingParameter
 LOOKED_AT_PIXELS = 1536 * 1536
 """The most that a picture keeps: finer detail than vision towers resolve in one look, fine enough for a page of print.
 Models that read pictures at their own size would make tens of thousands of tokens of a photograph otherwise."""
+SLENDER = 64
+"""How many times as long as wide a picture may be: vision towers refuse strips, or make nothing of them."""
 LOOK = "Describe this picture."
 COMPARE = "Describe these pictures."
 
@@ -31,14 +33,26 @@ def dialogue(request: Request) -> tuple[Said, ...]:
 
 
 def looked_at(picture: Picture) -> PIL.Image.Image:
-    """``picture`` in RGB, on white where it is transparent, made smaller where it has too many pixels. Not for the
-    event loop."""
+    """``picture`` in RGB, on white where it is transparent, made smaller where it has too many pixels, with white
+    beside it where it is too slender. Not for the event loop."""
     image = opaque(picture)
-    factor = math.sqrt(LOOKED_AT_PIXELS / picture.size.pixels)
-    if factor >= 1:
+    width, height = _broad(image.size)
+    factor = math.sqrt(LOOKED_AT_PIXELS / (width * height))
+    if factor < 1:
+        sides = (max(1, math.floor(image.width * factor)), max(1, math.floor(image.height * factor)))
+        image = image.resize(sides, PIL.Image.Resampling.LANCZOS)
+    width, height = _broad(image.size)
+    if image.size == (width, height):
         return image
-    sides = (max(1, math.floor(image.width * factor)), max(1, math.floor(image.height * factor)))
-    return image.resize(sides, PIL.Image.Resampling.LANCZOS)
+    ground = PIL.Image.new("RGB", (width, height), "white")
+    ground.paste(image, ((width - image.width) // 2, (height - image.height) // 2))
+    return ground
+
+
+def _broad(extent: tuple[int, int]) -> tuple[int, int]:
+    """``extent``, made so broad that it is not too slender."""
+    least = math.ceil(max(extent) / SLENDER)
+    return max(extent[0], least), max(extent[1], least)
 
 
 def spoken(request: Request) -> str:

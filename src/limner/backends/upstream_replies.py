@@ -3,6 +3,7 @@
 Owns reading that wire. An upstream's own words reach people only where the fault is theirs, and never with the key.
 """
 
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -24,9 +25,10 @@ from limner.errors import (
 )
 
 MAX_REFUSAL_BYTES = 64 * 1024
+MAX_ANSWER_BYTES = 16 * 1024 * 1024  # a long answer, a small event for each of its words
 SHOWN_CHARACTERS = 300
 POLICY_CODES = frozenset({"content_policy_violation", "content_filter", "moderation_blocked", "safety"})
-END = "[DONE]"
+END = b"[DONE]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +54,50 @@ class Refusal:
 async def deltas(response: httpx2.Response, model: str, key: str) -> AsyncIterator[Delta]:
     """The events of a streamed answer, or the one of an answer in one piece.
 
-    Raises UpstreamFailed for anything else, PolicyDeclined where the answer is withheld.
+    Raises UpstreamFailed for anything else and for more than is read, PolicyDeclined where the answer is withheld.
     """
     if response.headers.get("content-type", "").partition(";")[0].strip() == "application/json":
-        yield _delta(_parsed(await response.aread(), model), model, key)
+        parts = [part async for part in _bounded(response, model)]
+        yield _delta(_parsed(b"".join(parts), model), model, key)
         return
-    async for line in response.aiter_lines():
-        name, _, data = line.partition(":")
-        if name != "data" or not data.strip():
+    async for line in _lines(response, model):
+        name, _, data = line.partition(b":")
+        if name != b"data" or not data.strip():
             continue
         if data.strip() == END:
             return
         yield _delta(_parsed(data, model), model, key)
 
 
+async def _lines(response: httpx2.Response, model: str) -> AsyncIterator[bytes]:
+    """Ended by line feeds alone: what else ends a line in Python may stand in JSON's text."""
+    begun = bytearray()
+    async for part in _bounded(response, model):
+        first, *rest = part.split(b"\n")
+        begun += first
+        for more in rest:
+            yield bytes(begun)
+            begun = bytearray(more)
+    yield bytes(begun)
+
+
+async def _bounded(response: httpx2.Response, model: str) -> AsyncIterator[bytes]:
+    read = 0
+    async for part in response.aiter_bytes():
+        read += len(part)
+        if read > MAX_ANSWER_BYTES:
+            raise UpstreamFailed(f"{model}: its server answered more than is read")
+        yield part
+
+
 async def refusal(response: httpx2.Response, model: str, key: str) -> Refusal:
     """What a response of another status than 200 means."""
     body = b""
-    async for part in response.aiter_bytes():
-        body += part
-        if len(body) > MAX_REFUSAL_BYTES:
-            break
+    with contextlib.suppress(httpx2.HTTPError):  # the status alone says what matters
+        async for part in response.aiter_bytes():
+            body += part
+            if len(body) > MAX_REFUSAL_BYTES:
+                break
     error = _error_in(body)
     said = _shown(error.get("message"), key)
     param = error.get("param")
@@ -117,11 +142,11 @@ def _delta(event: dict[str, Any], model: str, key: str) -> Delta:
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     if choice.get("finish_reason") == "content_filter":
         raise PolicyDeclined(f"{model} withholds its answer", param="prompt")
-    words = choice.get("delta") or choice.get("message") or {}
-    text, name = words.get("content"), event.get("model")
+    words = choice.get("delta") or choice.get("message")
+    text, name = words.get("content") if isinstance(words, dict) else None, event.get("model")
     return Delta(
-        text if isinstance(text, str) else "",
-        name if isinstance(name, str) else None,
+        _as_text(text) if isinstance(text, str) else "",
+        _as_text(name) if isinstance(name, str) else None,
         _tokens(event.get("usage")),
         choice.get("finish_reason") == "length",
     )
@@ -134,10 +159,15 @@ def _tokens(usage: object) -> Tokens | None:
     return Tokens(read, written) if isinstance(read, int) and isinstance(written, int) else None
 
 
-def _parsed(text: str | bytes, model: str) -> dict[str, Any]:
+def _as_text(text: str) -> str:
+    """``text`` with "?" for halves of surrogate pairs, which nobody can store or send."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _parsed(text: bytes, model: str) -> dict[str, Any]:
     try:
         event = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UpstreamFailed(f"{model}: its server answered with something that is not JSON") from error
     if not isinstance(event, dict):
         raise UpstreamFailed(f"{model}: its server answered with something that is no chat completion")
@@ -148,7 +178,7 @@ def _error_in(body: bytes) -> dict[str, Any]:
     """The error object of a refusal; empty where the body is of another kind."""
     try:
         reply = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return _error(reply) if isinstance(reply, dict) else {}
 
@@ -165,7 +195,7 @@ def _shown(message: object, key: str) -> str:
     """An upstream's own words, on one line, bounded and without the key."""
     if not isinstance(message, str):
         return ""
-    line = " ".join(message.split())
+    line = _as_text(" ".join(message.split()))
     return (line.replace(key, "***") if key else line)[:SHOWN_CHARACTERS]
 
 

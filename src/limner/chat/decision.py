@@ -13,11 +13,12 @@ from limner.core import Operation, ParamValue, Size
 @dataclass(frozen=True, slots=True)
 class Abilities:
     """What can be done here: the operations, and how many pictures one of them may take; ``max_looked_at`` is for
-    questions about pictures, where those may take another number."""
+    questions about pictures, where those may take another number. ``words_only``: whoever asks wants no pictures."""
 
     operations: frozenset[Operation]
     max_images: int
     max_looked_at: int | None = None
+    words_only: bool = False
 
     def most(self, operation: Operation) -> int:
         """How many pictures ``operation`` may take."""
@@ -28,7 +29,8 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """``pictures[0]`` is what is changed, the rest are references; ``operation`` None answers with ``reply``.
+    """``pictures[0]`` is what is changed, the rest are references; ``operation`` None answers with ``reply``, and
+    ``prompt`` is what the user has said.
 
     ``mask`` is for inpainting. ``size``, ``n`` and ``params`` are only what the words named. ``size_is_exact`` is False
     where they named a format ("portrait", "16:9") and not pixels: the nearest shape that the model draws is meant.
@@ -47,6 +49,6 @@ class Decision:
     size_is_exact: bool = True
 
 
-def in_words(reply: str, reason: str) -> Decision:
+def in_words(reply: str, reason: str, prompt: str = "") -> Decision:
     """An answer without a picture."""
-    return Decision(None, "", reply=reply, reason=reason)
+    return Decision(None, prompt, reply=reply, reason=reason)

@@ -14,6 +14,10 @@ from limner.core import Operation
 
 BY_WORDS = frozenset({Operation.REGION_EDIT, Operation.REMOVE_BACKGROUND, Operation.OUTPAINT})  # an edit can be told to
 DRAWN_ANEW = frozenset({Operation.VARY, Operation.EDIT, Operation.REGION_EDIT, Operation.OUTPAINT})
+WORDS_ONLY = (
+    "The request asks for an answer in words only, so nothing is drawn. "
+    "Ask without “modalities”, or with “image” among them, for a picture."
+)
 NAMES: Mapping[Operation, str] = {
     Operation.GENERATE: "draw new pictures",
     Operation.EDIT: "change pictures",
@@ -45,6 +49,8 @@ def within(scene: Scene, decision: Decision) -> Decision:
 
 def _instead(scene: Scene, operation: Operation, decision: Decision) -> Decision:
     able = scene.abilities.operations
+    if scene.abilities.words_only:
+        return in_words(WORDS_ONLY, f"{decision.reason}; an answer in words was asked for")
     reason = f"{decision.reason}; nobody here does {operation}"
     if operation in BY_WORDS and Operation.EDIT in able:
         reason = f"{reason}, so it is an edit"

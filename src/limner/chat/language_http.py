@@ -14,7 +14,7 @@ import httpx2
 import orjson
 
 from limner.chat.language import Message, ToolCall, ToolSchema, Turned, call_id, calls_in, names_of
-from limner.chat.language_raw import read_arguments, read_turn, without_thoughts
+from limner.chat.language_raw import MAX_CALLS, read_arguments, read_turn, without_thoughts
 from limner.core import Tokens
 from limner.errors import InvalidRequest, LimnerError, Overloaded, UpstreamFailed, UpstreamTimeout
 
@@ -144,7 +144,8 @@ def _message(reply: Mapping[str, Any], model: str) -> dict[str, Any]:
 
 
 def _calling(message: Mapping[str, Any], tokens: Tokens | None) -> Turned:
-    given = message["tool_calls"] if isinstance(message["tool_calls"], list) else [message["tool_calls"]]
+    every = message["tool_calls"]
+    given = every[:MAX_CALLS] if isinstance(every, list) else [every]
     calls = tuple(_call(call, index) for index, call in enumerate(given))
     text = without_thoughts(_text(message))
     plain = Turned(text, calls).repeated()

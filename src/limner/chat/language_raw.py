@@ -7,6 +7,7 @@ bare JSON, and Mistral's marker. What looks like a call and cannot be read becom
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from typing import Any, TypeAlias
 
 from limner.chat.language import ToolCall, Turned, call_id
@@ -15,26 +16,27 @@ Found: TypeAlias = tuple[str, Mapping[str, Any], str | None]  # name, arguments,
 
 _THOUGHTS = re.compile(r"(?s)<think>.*?(?:</think>|$)|\[THINK\].*?(?:\[/THINK\]|$)")
 _THOUGHTS_END = "</think>"  # alone where the template has already opened them
-_END_MARKS = re.compile(
-    r"(?:<\|(?:im_end|eot_id|eom_id|end|endoftext|end_of_text)\|>|</s>|<end_of_turn>|<eos>)\s*$", re.ASCII
-)
+_END_MARKS = (
+    *(f"<|{name}|>" for name in ("im_end", "eot_id", "eom_id", "end", "endoftext", "end_of_text")),
+    "</s>", "<end_of_turn>", "<eos>",
+)  # fmt: skip
 _TAGGED = re.compile(r"(?s)<tool_call>(.*?)(?:</tool_call>|(?=<tool_call>)|$)")
-_XML_CALL = re.compile(r"(?s)<function=([^>\s]+)>(.*?)(?:</function>|$)")
-_XML_ARGUMENT = re.compile(r"(?s)<parameter=([^>\s]+)>\n?(.*?)\n?</parameter>")
+# What a model that has lost its way writes for pages on end must not be read in more than linear time.
+_XML_CALL = re.compile(r"(?s)<function=([^>\s]{1,200})>(.*?)(?:</function>|$)")
+_XML_ARGUMENT, _XML_ARGUMENT_END = re.compile(r"<parameter=([^>\s]{1,200})>\n?"), "</parameter>"
 _MISTRAL, _PYTHON = "[TOOL_CALLS]", "<|python_tag|>"
-_MISTRAL_CALL = re.compile(r"\s*([\w.-]+)\s*(?:\[CALL_ID\]\w*)?\s*(?:\[ARGS\])?\s*(?=\{)")
-_FENCED = re.compile(r"(?s)```(?:json|tool_call)?\s*\n(.*?)\n?```")
+_MISTRAL_CALL = re.compile(r"\s*+([\w.-]++)\s*+(?:\[CALL_ID\]\w*+)?+\s*+(?:\[ARGS\])?+\s*+(?=\{)")
+_FENCED = re.compile(r"(?s)```(?:json|tool_call)?[^\S\n]*+\n(.*?)\n?```")
 _SEPARATORS = re.compile(r"[\s,;]*")
 _DECODER = json.JSONDecoder()
+_UNREADABLE = (ValueError, RecursionError)  # no JSON, or nested deeper than any call is
 _SHOWN_CHARACTERS = 200
+MAX_CALLS = 64  # of one turn that are read
 
 
 def read_turn(raw: str, names: Collection[str], *, calls_before: int = 0) -> Turned:
     """What ``raw`` says and calls; ``names`` are the tools there are. Ids count on from ``calls_before``."""
-    text = without_thoughts(raw)
-    while (shorter := _END_MARKS.sub("", text)) != text:
-        text = shorter
-    words, found = _split(text.strip(), names)
+    words, found = _split(_without_end_marks(without_thoughts(raw)).strip(), names)
     calls = (ToolCall(call_id(calls_before + i), *parts) for i, parts in enumerate(found))
     return Turned(words, tuple(calls))
 
@@ -48,39 +50,65 @@ def read_arguments(value: object) -> tuple[Mapping[str, Any], str | None]:
     """A call's arguments, an object or its JSON, and what is wrong with them."""
     if value is None or value == "":
         return {}, None
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            return {}, f"its arguments are not valid JSON ({error}): {_short(str(value))}"
+    try:
+        value = _as_text(json.loads(value) if isinstance(value, str) else value)
+    except _UNREADABLE as error:
+        return {}, f"its arguments are not valid JSON ({error}): {_short(str(value))}"
     if isinstance(value, dict):
         return value, None
     return {}, f"its arguments must be an object, not {_short(repr(value))}"
 
 
+def _without_end_marks(text: str) -> str:
+    end = len(text)
+    while True:
+        while end and text[end - 1].isspace():
+            end -= 1
+        mark = next((mark for mark in _END_MARKS if text.endswith(mark, 0, end)), None)
+        if mark is None:
+            return text[:end]
+        end -= len(mark)
+
+
+def _as_text(value: Any) -> Any:
+    """JSON's ``value`` with "?" for halves of surrogate pairs, which nobody can store or send."""
+    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+
+
 def _split(text: str, names: Collection[str]) -> tuple[str, list[Found]]:
     if "<tool_call>" in text:
-        bodies = _TAGGED.findall(text)
-        return _TAGGED.sub("", text).strip(), [call for body in bodies for call in _tagged(body.strip())]
+        tagged = islice(_TAGGED.finditer(text), MAX_CALLS)
+        return _TAGGED.sub("", text).strip(), _first(call for each in tagged for call in _tagged(each[1].strip()))
     if _MISTRAL in text:
         words, *bodies = text.split(_MISTRAL)
-        return words.strip(), [call for body in bodies for call in _marked(body.strip())]
+        return words.strip(), _first(call for body in bodies for call in _marked(body.strip()))
     if _PYTHON in text:
         words, _, body = text.partition(_PYTHON)
-        return words.strip(), list(_written(body.strip()))
+        return words.strip(), _first(_written(body.strip()))
     fenced = _FENCED.fullmatch(text)
     body = fenced[1].strip() if fenced else text
     if _looks_like_calls(body, names):
-        return "", list(_marked(body))
+        return "", _first(_marked(body))
     return text, []
+
+
+def _first(calls: Iterator[Found]) -> list[Found]:
+    return list(islice(calls, MAX_CALLS))
 
 
 def _tagged(body: str) -> Iterator[Found]:
     calls = _XML_CALL.findall(body)
     for name, inside in calls:
-        yield name, dict(_XML_ARGUMENT.findall(inside)), None
+        yield name, dict(_xml_arguments(inside)), None
     if not calls:
         yield from _written(body)
+
+
+def _xml_arguments(inside: str) -> Iterator[tuple[str, str]]:
+    for part in inside.split(_XML_ARGUMENT_END)[:-1]:
+        start = _XML_ARGUMENT.search(part)
+        if start is not None:
+            yield start[1], part[start.end() :].removesuffix("\n")
 
 
 def _marked(body: str) -> Iterator[Found]:
@@ -91,7 +119,7 @@ def _marked(body: str) -> Iterator[Found]:
         return
     try:
         arguments, _ = _DECODER.raw_decode(body, start.end())
-    except ValueError as error:
+    except _UNREADABLE as error:
         yield start[1], {}, f"its arguments are not valid JSON ({error}): {_short(body)}"
         return
     yield start[1], *read_arguments(arguments)
@@ -101,7 +129,7 @@ def _written(body: str) -> Iterator[Found]:
     """Calls as JSON: one object, several one after another, or a list of them."""
     try:
         values = list(_values(body))
-    except ValueError as error:
+    except _UNREADABLE as error:
         yield "", {}, f"it is not valid JSON ({error}): {_short(body)}"
         return
     for value in values:
@@ -115,7 +143,7 @@ def _values(text: str) -> Iterator[Any]:
     position = _end_of(_SEPARATORS, text, 0)
     while position < len(text):
         value, position = _DECODER.raw_decode(text, position)
-        yield value
+        yield _as_text(value)
         position = _end_of(_SEPARATORS, text, position)
 
 
@@ -141,7 +169,7 @@ def _looks_like_calls(body: str, names: Collection[str]) -> bool:
         return False
     try:
         values = [one for value in _values(body) for one in (value if isinstance(value, list) else [value])]
-    except ValueError:
+    except _UNREADABLE:
         return any(f'"{name}"' in body for name in names)
     return bool(values) and all(_is_call(value) for value in values)
 

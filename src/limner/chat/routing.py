@@ -8,17 +8,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from limner.chat import rules
+from limner.chat.asides import for_client
 from limner.chat.canvas import how_many
 from limner.chat.conversation import Conversation
 from limner.chat.decision import Abilities, Decision, in_words
 from limner.chat.fallback import within
+from limner.chat.pointing import readings
 from limner.chat.scene import Scene, asked_before, is_chatter, is_repeat, look
 from limner.chat.words import patterns
 
 __all__ = ["Abilities", "Decision", "decide"]
 
 RULES: tuple[Callable[[Scene], Decision | None], ...] = (
-    rules.client_task,
     rules.nothing_said,
     rules.chatter,
     rules.masked,
@@ -36,10 +37,15 @@ RULES: tuple[Callable[[Scene], Decision | None], ...] = (
 def decide(conversation: Conversation, abilities: Abilities) -> Decision:
     """The operation that the user's last turn asks for, and on which pictures.
 
-    Takes time linear in the conversation. Raises MissingParameter when the user has said nothing at all.
+    What a client asks behind the user's back comes first: it quotes whole conversations, which every rule would fall
+    for. Takes time linear in the conversation. Raises MissingParameter when the user has said nothing at all.
     """
+    asked_by_client = for_client(conversation)
+    if asked_by_client is not None:
+        return asked_by_client
     scene = look(conversation, abilities)
-    return within(scene, _once_more(scene) or _left_waiting(conversation, scene) or _by_rules(scene))
+    decision = within(scene, _once_more(scene) or _left_waiting(conversation, scene) or _by_rules(scene))
+    return decision if decision.operation is not None else replace(decision, prompt=conversation.asked.text)
 
 
 def _by_rules(scene: Scene) -> Decision:
@@ -66,13 +72,18 @@ def _once_more(scene: Scene) -> Decision | None:
 
 
 def _left_waiting(conversation: Conversation, scene: Scene) -> Decision | None:
-    """A picture without words, right after words that lacked one: those words were waiting for it."""
-    if scene.heard.core or not scene.attached:
+    """A picture without words, right after words that lacked one, or just the name of one, after words that were for
+    one of several: those words were waiting for it."""
+    is_chosen = not scene.attached and readings(scene)[-1] == "" != scene.heard.core
+    if not is_chosen and (scene.heard.core or not scene.attached):
         return None
     at = next((at for at, _, _ in asked_before(scene)), None)
     if at is None:
         return None
-    waiting = _by_rules(look(Conversation(scene.before[: at + 1]), scene.abilities))
-    if waiting.reply != rules.NEEDS_PICTURE:
-        return None
-    return _by_rules(look(conversation, scene.abilities, scene.before[at].text))
+    said, earlier = scene.before[at].text, Conversation(scene.before[: at + 1])
+    waiting = _by_rules(look(earlier, scene.abilities)).reply
+    if is_chosen and waiting == rules.ONE_AT_A_TIME:
+        return _by_rules(look(earlier, scene.abilities, f"{said.rstrip(' .!?')}, {scene.heard.core}"))
+    if not is_chosen and waiting == rules.NEEDS_PICTURE:
+        return _by_rules(look(conversation, scene.abilities, said))
+    return None

@@ -7,7 +7,7 @@ what a rule decides is `fallback`'s business.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from limner.chat.asides import small_talk, task_reply
+from limner.chat.asides import small_talk
 from limner.chat.canvas import fill_words, how_many, named_ratio, named_size, scale, sides, without_count, worded_size
 from limner.chat.conversation import Shown
 from limner.chat.decision import Decision, in_words
@@ -23,15 +23,8 @@ ONE_AT_A_TIME = "That works on one picture at a time; say on which, such as “p
 LONG_WORDS = 9  # a description of that many words that speaks of nothing shown is a new drawing, not a change
 
 
-def client_task(scene: Scene) -> Decision | None:
-    """First: what a client asks behind the user's back quotes whole conversations, which every rule would fall for."""
-    raw = scene.heard.prompt
-    reply = task_reply(scene, raw)
-    return None if reply is None else in_words(reply, "a task of the chat client, not a wish of the user")
-
-
 def nothing_said(scene: Scene) -> Decision | None:
-    """Without words there is nothing to match: a picture alone is described."""
+    """First: without words there is nothing to match: a picture alone is described."""
     if scene.heard.core:
         return None
     if scene.masks and not scene.attached:
@@ -238,8 +231,13 @@ def _sized(scene: Scene, decision: Decision) -> Decision:
 
 
 def _means_several(scene: Scene, picked: Picked) -> bool:
+    if picked.mentions:
+        return False
     several = patterns("several").search(scene.heard.core)
-    return several is not None and len(scene.visible) > 1 and not picked.mentions
+    of_those_shown = patterns("several", "those").search(scene.heard.core)
+    if len(scene.attached) > 1 or (len(scene.last_shown) > 1 and not scene.attached and of_those_shown is not None):
+        return True
+    return several is not None and len(scene.visible) > 1
 
 
 def _says(scene: Scene, table: str, key: str = "any") -> bool:

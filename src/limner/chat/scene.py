@@ -4,6 +4,7 @@ Owns looking at a conversation; what it asks for is for `routing` to say. System
 neither their words nor their pictures are the user's.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from limner.chat.decision import Abilities
 from limner.chat.heard import Heard, hear
 from limner.chat.words import patterns
 
+# What Open WebUI puts before the user's words when documents or a web search go with them.
+_DOCUMENTS = re.compile(r"\A\s*### Task:\s*Respond to the user query\b.*</context>\s*", re.DOTALL)
 EARLIER_TURNS = 40  # of the user; what was drawn before those is no longer spoken of
 
 
@@ -46,7 +49,7 @@ def look(conversation: Conversation, abilities: Abilities, words: str | None = N
     newest = attached or earlier[-1:]
     last = next((pictures for pictures in reversed(shown) if pictures), ())
     visible = without_repeats((*earlier, *attached))
-    heard = hear(asked.text if words is None else words)
+    heard = hear(_DOCUMENTS.sub("", asked.text) if words is None else words)
     return Scene(heard, before, visible, attached, masks, newest, last, abilities)
 
 

@@ -25,6 +25,10 @@ class Patterns:
         """The first pattern's match in ``text``, or None."""
         return next((match for pattern in self.compiled if (match := pattern.search(text))), None)
 
+    def begins(self, text: str) -> bool:
+        """Whether ``text`` begins with a pattern."""
+        return any(pattern.match(text) for pattern in self.compiled)
+
     def whole(self, text: str) -> bool:
         """Whether a pattern is all of ``text``."""
         return any(pattern.fullmatch(text) for pattern in self.compiled)
