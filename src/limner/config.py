@@ -276,5 +276,6 @@ def _line(error: "ErrorDetails") -> str:
     message = error["msg"].removeprefix("Value error, ")
     if not error["loc"]:  # of several settings together: their names and values stand in the message
         return message
-    given = "" if error["loc"][0] in SECRETS else f" (got {error.get('input')!r})"
+    hidden = error["loc"][0] in SECRETS or "@" in str(error.get("input"))  # a URL may hold a password
+    given = "" if hidden else f" (got {error.get('input')!r})"
     return f"{'.'.join(map(str, error['loc']))}: {message}{given}"

@@ -56,6 +56,9 @@ def test_models_are_allowed_by_name_alias_or_pattern(allowed: tuple[str, ...], m
 
 
 def test_a_local_key_keeps_off_other_backends() -> None:
-    caller(local_only=True).require_model("sketch", backend="local")
+    for backend in ("local", "speaker", "cutter", "enlarger"):
+        caller(local_only=True).require_model("sketch", backend=backend)
+    with pytest.raises(Forbidden, match="runs on 'upstream'"):
+        caller(local_only=True).require_model("gpt", backend="upstream")
     with pytest.raises(Forbidden, match="'flux-pro' runs on 'fal'"):
         caller(local_only=True).require_model("flux-pro", backend="fal")

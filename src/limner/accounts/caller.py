@@ -15,6 +15,7 @@ Scope = Literal["generate", "read", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 UNLIMITED = Quota()
 LOCAL = "local"  # the backend that draws on this server's own devices
+HERE = frozenset({LOCAL, "speaker", "cutter", "enlarger"})  # the backends that keep work on them
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,9 @@ class Caller:
     def require_model(self, spec_id: str, aliases: Collection[str] = (), backend: str = LOCAL) -> None:
         """Return when the caller may use the model; raises Forbidden, which names the model and what is allowed.
 
-        One of its names must match one of ``models``; with ``local_only`` its ``backend`` must be the local one.
+        One of its names must match one of ``models``; with ``local_only`` its ``backend`` must be one of HERE.
         """
-        if self.local_only and backend != LOCAL:
+        if self.local_only and backend not in HERE:
             raise Forbidden(
                 f"{spec_id!r} runs on {backend!r}; this API key may only use this server's own models",
                 param="model",

@@ -32,6 +32,7 @@ from limner.api.chat_replies import (
 )
 from limner.api.chat_turns import Asking, Plan, fitted, planned
 from limner.api.composing import Brief, name_given, to_request
+from limner.api.doorkeeper import caller_of
 from limner.api.drawing import Drawing, in_their_words
 from limner.api.gateway import gateway_of
 from limner.api.job_replies import nothing_response
@@ -77,6 +78,9 @@ def _may_converse(http: HttpRequest, asked: ChatAsked) -> bool:
     fields, roster = asked.fields, gateway_of(http).service.roster
     free = not fields.model or (roster.is_virtual(fields.model) and roster.operation_of(fields.model) is None)
     beside = MASK in asked.given or REFERENCES in asked.given or asked.prompt is not None
+    caller, settings = caller_of(http), gateway_of(http).settings
+    if caller.local_only and settings.language_url:  # its words must not leave this server: plain rules decide
+        return False
     if for_client(asked.conversation) is not None:  # a client's own task, which plain rules answer at once
         return False
     return free and not beside and (fields.modalities is None or "text" in fields.modalities)

@@ -46,6 +46,8 @@ from limner.errors import InvalidRequest, LimnerError
 from limner.jobs import Job, Outcome, StoredPicture, Submission
 from limner.records import warning_records
 
+AT_ONCE = 4  # jobs of one answer
+
 
 @dataclass(slots=True)
 class Led:
@@ -57,6 +59,13 @@ class Led:
     head: Head
     jobs: list[tuple[Job, Outcome, str]] = field(default_factory=list)
     pictures: dict[str, StoredPicture] = field(default_factory=dict)
+    turns: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        """As many jobs at once as the key may have; one that pays may have one while prices are not known."""
+        caller = caller_of(self.http)
+        most = 1 if caller.metered else caller.quota.concurrency or AT_ONCE
+        self.turns = asyncio.Semaphore(max(1, min(most, AT_ONCE)))
 
     @property
     def gateway(self) -> Gateway:
@@ -76,6 +85,10 @@ class Led:
 
     async def _run(self, decision: Decision) -> Made:
         """Do one decision as a job. Raises its error."""
+        async with self.turns:
+            return await self._done(decision)
+
+    async def _done(self, decision: Decision) -> Made:
         plan = planned_for(self.http, self.asked.fields.model or "", decision)
         assert plan.spec is not None, "a decision that is run has an operation"
         gateway, service = self.gateway, self.gateway.service
@@ -138,10 +151,13 @@ class Led:
 async def led(http: HttpRequest, asked: ChatAsked, conversation: Conversation, model: LanguageModel) -> Response:
     """Let ``model`` answer the last turn. Raises InvalidRequest for what only a single job can do."""
     _check_manners(http)
+    gateway = gateway_of(http)
+    caller_of(http).require_model(gateway.settings.language_model, (), language_runs_on(gateway))
     name = asked.fields.model or "limner/auto"
     answer = Led(http, asked, conversation, Head.of_words(name))
-    gateway = gateway_of(http)
     showing = Showing(gateway, gateway.links(http), asked.form)
+    with gateway.service.seat(caller_of(http)):  # refused here, a stream is still an error with a status
+        pass
     if asked.fields.stream:
         headers = {"Cache-Control": "no-cache"}
         return StreamingResponse(_stream(answer, model, showing), media_type="text/event-stream", headers=headers)
@@ -150,10 +166,16 @@ async def led(http: HttpRequest, asked: ChatAsked, conversation: Conversation, m
     return Response(content, media_type="application/json")
 
 
+def language_runs_on(gateway: Gateway) -> str:
+    """The backend of the language model, for keys that are kept to this server's own."""
+    return "upstream" if gateway.settings.language_url else "speaker"
+
+
 async def _whole(answer: Led, model: LanguageModel, showing: Showing) -> bytes:
-    async for step in answer.steps(model):
-        if isinstance(step, Done):
-            return await completion(showing, answer.answer(step))
+    with answer.gateway.service.seat(caller_of(answer.http)):
+        async for step in answer.steps(model):
+            if isinstance(step, Done):
+                return await completion(showing, answer.answer(step))
     raise AssertionError("an agent ends with Done")
 
 
@@ -164,10 +186,11 @@ async def _stream(answer: Led, model: LanguageModel, showing: Showing) -> AsyncI
     apart = options is not None and bool(options.include_usage)
     yield opening(head)
     try:
-        async with aclosing(answer.steps(model)) as steps:
-            async for step in with_keep_alive(steps):
-                async for chunk in _told(answer, step, showing, apart=apart):
-                    yield chunk
+        with answer.gateway.service.seat(caller_of(answer.http)):
+            async with aclosing(answer.steps(model)) as steps:
+                async for step in with_keep_alive(steps):
+                    async for chunk in _told(answer, step, showing, apart=apart):
+                        yield chunk
     except LimnerError as error:
         for chunk in failure(head, error):
             yield chunk

@@ -28,9 +28,11 @@ TEXT_KEYS: Mapping[str, str] = {  # type of a content part -> the key that holds
 }
 PICTURE_TYPES = ("image_url", "input_image")
 _MARKDOWN_PICTURE = re.compile(  # one that this server has shown is known by its file's id, wherever it lies now
-    r"!\[(?:(?P<id>(?-i:img_[0-9A-Za-z]{1,64}_[0-9]{1,4}))\]\(\s*<?(?!data:|(?:https?://[^/\s)]{1,255})?/v1/files/)[^)\s>]+"
-    r"|[^\]\n]{0,1000}\]\(\s*<?(?P<url>(?:data:image/|https?://|/v1/files/)[^)\s>]+))"
-    r">?(?:\s+\"[^\"\n]{0,500}\")?\s*\)",
+    # Possessive and bounded: what is no picture must not be read again and again, megabytes of it.
+    r"!\[(?:(?P<id>(?-i:img_[0-9A-Za-z]{1,64}_[0-9]{1,4}))\]\([ \t\n]{0,9}+<?"
+    r"(?!data:|(?:https?://[^/\s)]{1,255})?/v1/files/)[^)\s>]{1,2048}+"
+    r"|[^\]\n]{0,1000}+\]\([ \t\n]{0,9}+<?(?P<url>data:image/[^()\[\]\s<>!]++|(?:https?://|/v1/files/)[^)\s>]{1,2048}+))"
+    r">?(?:[ \t\n]{1,9}+\"[^\"\n]{0,500}+\")?[ \t\n]{0,9}+\)",
     re.IGNORECASE,
 )
 # What Open WebUI puts before the user's words about files that it knows; the pictures themselves come as parts.

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from limner.backends.grounder import EMBEDDED, Grounder
-from limner.backends.working import Tell, working
+from limner.backends.working import Tell, took, working
 from limner.catalogue.spec import CUTTER, ModelSpec, Route
 from limner.core import Event, Finished, Picture, Request
 from limner.errors import InvalidRequest, NotReady
@@ -65,9 +65,8 @@ class CutterBackend:
         assert len(request.inputs) == 1, "requests are resolved before they come here"
         picture = request.inputs[0]
         if request.model in self._grounded:
-            began = monotonic()
             mask = await self._mask(picture)
-            work = _cutting_along(picture, mask, self._grounded[request.model], began)
+            work = _cutting_along(picture, mask, self._grounded[request.model])
         elif request.model in self._loaded:
             work = _cutting(self._loaded[request.model], picture, matting=bool(request.params.get(MATTING)))
         else:
@@ -107,18 +106,19 @@ def _cutting(model: "Cutting", picture: Picture, *, matting: bool) -> Callable[[
     def work(tell: Tell) -> Finished:
         began = monotonic()
         cut, warnings = model.cut(picture, tell, matting=matting)
-        return Finished((cut,), model.revision, {"total": monotonic() - began}, warnings)
+        return Finished((cut,), model.revision, took(began), warnings)
 
     return work
 
 
-def _cutting_along(picture: Picture, mask: Picture, revision: str, began: float) -> Callable[[Tell], Finished]:
+def _cutting_along(picture: Picture, mask: Picture, revision: str) -> Callable[[Tell], Finished]:
     def work(tell: Tell) -> Finished:
         from limner.engine.cutting import along
 
+        began = monotonic()  # finding the mask is not counted: it may have waited for others
         tell(1, 2)
         cut = along(picture, mask)
         tell(2, 2)
-        return Finished((cut,), revision, {"total": monotonic() - began})
+        return Finished((cut,), revision, took(began))
 
     return work

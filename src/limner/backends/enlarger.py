@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from limner.backends.working import Tell, working
+from limner.backends.working import Tell, took, working
 from limner.catalogue.spec import ENLARGER, ModelSpec
 from limner.core import Event, Finished, Picture, Request, Size
 from limner.engine import EngineSettings
@@ -74,6 +74,6 @@ def _enlarging(model: "Enlarging", picture: Picture, size: Size) -> Callable[[Te
     def work(tell: Tell) -> Finished:
         began = monotonic()
         drawn = model.enlarge(picture, size, tell)
-        return Finished((drawn,), model.revision, {"total": monotonic() - began})
+        return Finished((drawn,), model.revision, took(began))
 
     return work

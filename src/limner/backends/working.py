@@ -8,12 +8,19 @@ import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
+from time import monotonic
 from typing import TypeAlias
 
 from limner.core import Event, Finished, Progress
 
 Tell: TypeAlias = Callable[[int, int], None]
 """Steps done, of how many. Raises where nobody waits for the work any more, which ends it."""
+
+
+def took(began_s: float) -> dict[str, float]:
+    """The timings of work on one thread since ``began_s``, monotonic: all of it is device time, which "decode" is."""
+    seconds = round(monotonic() - began_s, 6)
+    return {"decode": seconds, "total": seconds}
 
 
 class _Unwanted(BaseException):

@@ -39,8 +39,12 @@ class Heard:
         return len(self.core.split()) + chinese // 2
 
 
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))  # letters of no width
+
+
 def hear(raw: str) -> Heard:
     """``raw`` made ready; pure, in time linear in its length."""
+    raw = raw if raw.translate(_INVISIBLE).strip() else ""
     letters = _read(raw[:HEARD_CHARS])
     text = "".join(letter for letter, _, _ in letters)
     start, end, fresh = _ends(text)

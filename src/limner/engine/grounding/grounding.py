@@ -18,6 +18,7 @@ from limner.engine.failures import is_out_of_memory
 from limner.engine.grounding.finders import LOADERS, Finder
 from limner.engine.grounding.masks import LEAST, MOST, mask_of, share
 from limner.engine.grounding.snapping import snapped
+from limner.engine.grounding.world import has_named_color, require_known
 from limner.engine.load import be_quiet, explain
 from limner.engine.pictures import opaque, picture_of
 from limner.engine.probe import embedded_path, weights_revision
@@ -33,8 +34,9 @@ _SHOWN_CHARS = 100
 class Grounding:
     """A loaded model; ``revision`` identifies its weights."""
 
-    def __init__(self, finder: Finder, revision: str) -> None:
+    def __init__(self, finder: Finder, revision: str, *, embedded: bool = False) -> None:
         self._finder = finder
+        self._embedded = embedded
         self.revision = revision
 
     @classmethod
@@ -51,18 +53,21 @@ class Grounding:
             raise
         except Exception as error:
             raise explain(ModelSource(source, source), error) from error
-        return cls(finder, weights_revision(Path(place)) if Path(place).is_dir() else commit[:12])
+        revision = weights_revision(Path(place)) if Path(place).is_dir() else commit[:12]
+        return cls(finder, revision, embedded=source.startswith("embedded:"))
 
     def mask(self, picture: Picture, words: str) -> Picture:
         """Where in ``picture`` is what ``words`` name: mode L, the same size, 255 there and 0 elsewhere, soft at the
         edge. Raises InvalidRequest(param="region") where nothing of it was found and where it would be everything."""
         if not words.strip():
             raise MissingParameter(f"Missing required parameter: {REGION!r} (say what is to be found)", param=REGION)
+        if self._embedded:
+            require_known(words)
         image = opaque(picture)
         mask = mask_of(snapped(self._scores(image, words), image), picture.size)
         covered = share(mask)
         log.debug("found on %.1f %% of a picture of %s", 100 * covered, picture.size)
-        if covered < LEAST:
+        if covered < LEAST or (self._embedded and not has_named_color(words, image, mask)):
             raise InvalidRequest(f"Nothing of {_shown(words)} was found in the picture", param=REGION)
         if covered > MOST:
             message = f"{_shown(words)} would be the whole picture; name a part of it, or ask for 'edit'"

@@ -3,10 +3,11 @@
 Owns the way through generate for such models; what an answer sounds like is `answers`' business.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,8 +16,12 @@ from limner.engine.devices import Device
 from limner.engine.speaking.question import Question
 from limner.engine.speaking.reply import Reply
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 Answers = Callable[[Sequence[str], str], str]
 MAX_CAPTION_TOKENS = 128
+LONGEST = 1.75  # longer side over shorter
 UNREADABLE = "unknown"  # what the caption of a picture says that the model makes nothing of
 
 
@@ -64,6 +69,7 @@ class Captioner:
 
     def _looked(self, pictures: Sequence[Any]) -> Any:
         """What the encoder makes of pictures: ``last_hidden_state``  # (N, patches, hidden)"""
+        pictures = [no_longer(picture) for picture in pictures]
         pixels = self._image_processor(pictures, return_tensors="pt")["pixel_values"]  # (N, 3, H, W)
         return self._model.encoder(pixel_values=pixels.to(self._device.name, self._model.dtype))
 
@@ -83,6 +89,18 @@ class Captioner:
         """How many tokens are words."""
         special = set(self._tokenizer.all_special_ids)
         return sum(token not in special for token in tokens)
+
+
+def no_longer(picture: "Image") -> "Image":
+    """``picture`` (RGB), one that is longer than those such models have learnt from on a ground of its corner's colour:
+    they take what their processor fills it up with for a part of it."""
+    width, height = picture.size
+    if max(width, height) <= LONGEST * min(width, height):
+        return picture
+    least = math.ceil(max(width, height) / LONGEST)
+    ground = picture.resize((max(width, least), max(height, least)), box=(0, 0, 1, 1))
+    ground.paste(picture, ((ground.width - width) // 2, (ground.height - height) // 2))
+    return ground
 
 
 def _given_up(ids: torch.Tensor, replies: Sequence[Reply]) -> torch.Tensor:
