@@ -107,11 +107,13 @@ def roster_of(settings: Settings, specs: Sequence[ModelSpec], backend_of: Callab
     """The loaded models, somebody else's vision model, then whatever one of them stands in for."""
     catalogue = Catalogue.builtin()
     roster = Roster(catalogue)
-    for spec in specs:
-        roster.add(ServedModel(spec, backend_of(spec)))
-    loaded = dict(zip(sources(settings), roster, strict=False))
-    if settings.vision_url:
-        roster.add(_upstream(settings, catalogue))
+    served = {name: ServedModel(spec, backend_of(spec)) for name, spec in zip(sources(settings), specs, strict=False)}
+    own = [model for name, model in served.items() if name not in SUITE]
+    elsewhere = [_upstream(settings, catalogue)] if settings.vision_url else []
+    # Before the rest of the suite: whoever names an API that sees means it to be asked.
+    for model in (*own, *elsewhere, *(model for name, model in served.items() if name in SUITE)):
+        roster.add(model)
+    loaded = served
     for spec in catalogue.models():
         target = _borrowed(spec, roster) or _double(spec, roster, loaded.get(settings.stand_in))
         if target is not None and not roster.serves(spec.id):

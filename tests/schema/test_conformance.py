@@ -115,8 +115,9 @@ def test_requests_conform(case: schemathesis.Case[Any], made: Made) -> None:
     check(case, made)
 
 
+# With that many examples the generator itself fails on the one form whose only required field is a file.
 @pytest.mark.heavy
 @pytest.mark.timeout(1800)
-@api(max_examples=400).parametrize()
+@api(max_examples=400).exclude(path="/v1/images/describe").parametrize()
 def test_many_requests_conform(case: schemathesis.Case[Any], made: Made) -> None:
     check(case, made)

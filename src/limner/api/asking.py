@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request as HttpRequest
@@ -24,6 +24,10 @@ from limner.media.mask import as_mask
 
 IMAGE_FIELDS = ("image", "image[]", "images", "images[]", "url", "url[]")
 CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+SMALL_BYTES = 65_536  # of a body that is read faster than it is handed to a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,16 @@ async def _json(http: HttpRequest, limit_bytes: int) -> dict[str, Any]:
         chunks += chunk
         if len(chunks) > limit_bytes:
             raise TooLarge(f"the JSON body is larger than {limit_bytes} bytes, the most that is taken here")
-    return await asyncio.to_thread(read_json, bytes(chunks)) if len(chunks) > 65_536 else read_json(bytes(chunks))
+    return await asyncio.to_thread(read_json, bytes(chunks)) if len(chunks) > SMALL_BYTES else read_json(bytes(chunks))
+
+
+async def understood(http: HttpRequest, read: Callable[P, T], *args: P.args, **fields: P.kwargs) -> T:
+    """What ``read`` makes of the request's body: at once, or for a long one on a thread, which costs a small one more
+    than the reading."""
+    length = http.headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and int(length) <= SMALL_BYTES:
+        return read(*args, **fields)
+    return await asyncio.to_thread(read, *args, **fields)
 
 
 async def _read_edit(http: HttpRequest) -> Body:

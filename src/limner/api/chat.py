@@ -1,6 +1,5 @@
 """Pictures by conversation: ``/v1/chat/completions`` as RouteLLM, OpenRouter, vLLM-Omni and chat clients speak it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 
 from limner.api import chat_docs
-from limner.api.asking import read_object
+from limner.api.asking import read_object, understood
 from limner.api.calls import Call, Wire, conduct
 from limner.api.chat_agent import led
 from limner.api.chat_fields import ChatAsked, read_chat, settle_chat, settle_words, unspoken
@@ -62,7 +61,7 @@ async def openrouter_completions(http: HttpRequest) -> Response:
 async def answer(http: HttpRequest, *, at_openrouters: bool) -> Response:
     """Answer one chat request, whole or as a stream."""
     body = await read_object(http, gateway_of(http).settings.max_body_bytes)
-    asked = await asyncio.to_thread(read_chat, body, _wishes(http), at_openrouters=at_openrouters)
+    asked = await understood(http, read_chat, body, _wishes(http), at_openrouters=at_openrouters)
     fields = asked.fields
     language = gateway_of(http).service.language
     if language is not None and _may_converse(http, asked):

@@ -121,7 +121,7 @@ class Led:
     def answer(self, done: Done) -> Answer:
         """The whole of it."""
         shown = [self.pictures[one] for one in done.pictures if one in self.pictures]
-        words = words_answer(self.head, self.conversation.asked.text, done.text, "a language model has answered")
+        words = words_answer(self.head, self.conversation.asked.text, done.text, _who(done))
         usage = added([words.usage, *(chat_usage(job, outcome) for job, outcome, _ in self.jobs)])
         if done.tokens is not None:
             usage = added([_counted(done.tokens), *(chat_usage(job, outcome) for job, outcome, _ in self.jobs)])
@@ -219,6 +219,11 @@ async def _told(answer: Led, step: Step | None, showing: Showing, *, apart: bool
                 yield chunk
         case _:
             pass
+
+
+def _who(done: Done) -> str:
+    alone = any(warning.message.startswith("plain rules") for warning in done.warnings)
+    return "plain rules have answered" if alone else "a language model has answered"
 
 
 def _check_manners(http: HttpRequest) -> None:

@@ -100,7 +100,8 @@ def read_chat(body: Mapping[str, Any], wishes: Mapping[str, str], *, at_openrout
     top = flatten(body)
     messages = top.pop("messages", None)
     conversation = read_messages(messages)
-    fields = checked_fields(ChatFields, {**wishes, **top})
+    unsaid = {name: value for name, value in wishes.items() if top.get(name) is None}
+    fields = checked_fields(ChatFields, {**top, **unsaid})
     extra = dict(fields.model_extra or {})
     warnings = _dropped(extra)
     if fields.partial_images and not fields.stream:

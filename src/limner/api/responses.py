@@ -3,7 +3,6 @@
 Streams and background responses are included.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,7 +13,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from limner.api import responses_docs
-from limner.api.asking import read_object
+from limner.api.asking import read_object, understood
 from limner.api.calls import Call, Wire, conduct, job_accepted
 from limner.api.chat_pictures import MASK, in_order
 from limner.api.chat_replies import Telling, words_answer
@@ -42,9 +41,9 @@ CHAIN = 40  # responses that a conversation by previous_response_id is read back
 async def create(http: HttpRequest) -> Response:
     """Draw what the input asks for, with the image_generation tool, or answer it in words."""
     body = await read_object(http, gateway_of(http).settings.max_body_bytes)
-    asked = await asyncio.to_thread(read_response, body)
+    asked = await understood(http, read_response, body)
     earlier = await _earlier(http, asked.fields.previous_response_id)
-    conversation = await asyncio.to_thread(read_input, asked.input, earlier)
+    conversation = await understood(http, read_input, asked.input, earlier)
     plan, told = _planned(http, asked, conversation)
     if plan.reply is not None:
         return _said(http, asked, plan, plan.reply)

@@ -4,7 +4,6 @@ Each stands under ``/v1`` and ``/v1beta``, where Gemini's clients look for them,
 use for Vertex AI (``/v1beta1/publishers/google/...``, ``/v1beta1/projects/...``).
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
@@ -14,7 +13,7 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from limner.api.asking import read_object
+from limner.api.asking import read_object, understood
 from limner.api.calls import Call, Wire
 from limner.api.chat_replies import Answer, Telling
 from limner.api.doorkeeper import caller_of
@@ -66,7 +65,7 @@ async def predict(http: HttpRequest, model_id: str) -> Response:
 @router.post("/v1/models/{model_id:path}:countTokens", openapi_extra=docs.COUNT)
 async def count_tokens(http: HttpRequest, model_id: str) -> Response:
     """The tokens that the same body would be counted as by ``generateContent``; nothing is drawn."""
-    asked = await asyncio.to_thread(read_counting, await _body(http), model_id)
+    asked = await understood(http, read_counting, await _body(http), model_id)
     try:
         counts = await _input_tokens(http, model_id, asked)
     except LimnerError as error:
@@ -92,7 +91,7 @@ async def _body(http: HttpRequest) -> dict[str, Any]:
 
 
 async def _generation(http: HttpRequest, model: str) -> Asked:
-    return await asyncio.to_thread(read_generation, await _body(http), model)
+    return await understood(http, read_generation, await _body(http), model)
 
 
 def _wants_sse(http: HttpRequest, *, allowed: tuple[str, ...]) -> bool:
