@@ -1,4 +1,4 @@
-"""Answers in words: small talk, and what chat clients ask on their own, put as if the user had asked.
+"""Answers in words: small talk, what is not done here, and what chat clients ask on their own, as if the user had.
 
 Owns those answers. Nothing here draws: a client that wants a title for its list of chats must not get a picture, and
 one that has had a picture drawn elsewhere no second one.
@@ -25,6 +25,25 @@ REPLIES: Mapping[str, str] = {
     "abilities": ABILITIES,
     "other": "I only draw, change and look at pictures. Say what to draw, or attach a picture and ask about it.",
     "undo": "The earlier pictures are still there: say which to go on with, such as “use picture 1 and make it blue”.",
+}
+ELSEWHERE: Mapping[str, str] = {
+    "turn": "I cannot turn or mirror a picture; any viewer of pictures does that exactly. I can change what it shows.",
+    "crop": (
+        "I cannot crop a picture; any viewer of pictures does that exactly. For another view, ask for a new drawing, "
+        "such as “draw the cat's face, close up”."
+    ),
+    "delete": (
+        "I cannot delete a picture: delete the message or the conversation where you see it. To take something out of "
+        "the picture, name it, such as “remove the hat”."
+    ),
+    "save": (
+        "I cannot save a picture for you: save it where you see it. The request says in which format it comes, with "
+        "“output_format”."
+    ),
+    "square": (
+        "I cannot tell how the picture is to become square. Say “extend it to the left and right” or “make it 1:1”, or "
+        "ask for a new one: “draw a square picture of a cat”."
+    ),
 }
 SHOWN = "Here it is."
 NOT_MERGED = (
@@ -64,6 +83,13 @@ def small_talk(heard: Heard) -> tuple[str, str] | None:
     kinds = (kind for kind in REPLIES if any(patterns(f"asides.{kind}", "whole").whole(text) for text in said))
     kind = next(kinds, None)
     return None if kind is None else (kind, REPLIES[kind])
+
+
+def done_elsewhere(readings: Sequence[str]) -> tuple[str, str] | None:
+    """The kind of thing, done to a whole picture but not here, that one of ``readings`` asks for, and the answer."""
+    kinds = (kind for kind in ELSEWHERE if any(patterns(f"elsewhere.{kind}", "whole").whole(text) for text in readings))
+    kind = next(kinds, None)
+    return None if kind is None else (kind, ELSEWHERE[kind])
 
 
 def _done(conversation: Conversation, raw: str) -> str:

@@ -13,6 +13,7 @@ from limner.core import ParamValue, Size
 SIDES = ("left", "right", "top", "bottom")
 USUAL_PX, LEAST_PX, MOST_PX = 256, 64, 1024
 SCALES = (2, 4, 8)
+MOST_AT_ONCE = 10  # pictures of one request, as in every dialect
 _PIXELS = re.compile(r"(?<![\w.])(\d{3,5}) ?[x×*] ?(\d{3,5})(?!\d)", re.IGNORECASE)
 _RATIO = re.compile(r"(?<![\w:.])(\d{1,2}) ?[:/] ?(\d{1,2})(?![\w:])|(?<![\w:.])(16|9|21) ?x ?(9|16)(?![\w:])")
 _DISTANCE = re.compile(r"(?<![A-Za-z0-9_:.])(\d{2,5})(?! ?(?:%|percent|prozent|:|\d))")
@@ -54,7 +55,7 @@ def _names(index: int, words: list[str], chinese: list[str], text: str) -> bool:
 
 
 def how_many(heard: Heard) -> int | None:
-    """How many pictures are asked for; None when nothing is said of it, and for one."""
+    """How many pictures are asked for, however many; None when nothing is said of it, and for one."""
     match = patterns("many").search(heard.core)
     if match is None:
         return None

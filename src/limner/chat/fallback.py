@@ -15,8 +15,8 @@ from limner.core import Operation
 BY_WORDS = frozenset({Operation.REGION_EDIT, Operation.REMOVE_BACKGROUND, Operation.OUTPAINT})  # an edit can be told to
 DRAWN_ANEW = frozenset({Operation.VARY, Operation.EDIT, Operation.REGION_EDIT, Operation.OUTPAINT})
 WORDS_ONLY = (
-    "The request asks for an answer in words only, so nothing is drawn. "
-    "Ask without “modalities”, or with “image” among them, for a picture."
+    "An answer in words only was asked for, so nothing is drawn. Pictures come when the request allows them: with "
+    "“image” among its “modalities”, or with the image_generation tool."
 )
 NAMES: Mapping[Operation, str] = {
     Operation.GENERATE: "draw new pictures",

@@ -2,15 +2,17 @@
 
 Owns that choice. Numbers count the pictures as the user sees them in the conversation; when two or more came with the
 message and the numbers fit them, they count those, since that is what somebody who has just attached them counts.
-"The second one" counts within the newest message that shows several.
+"The second one" counts within the newest message that shows several, unless it is gone "back to"; "the second balloon"
+counts within the pictures of one drawing of a balloon.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from limner.chat.conversation import Shown
-from limner.chat.scene import Scene, asked_before, is_mask
+from limner.chat.regions import region_of
+from limner.chat.scene import Scene, asked_before, drawing_before, is_mask
 from limner.chat.words import data, expand, number, pattern, patterns
 from limner.core import Operation
 
@@ -73,6 +75,12 @@ def readings(scene: Scene) -> tuple[str, ...]:
     return core, put, _BARE_ENDS.sub("", " ".join(dropped.split()))
 
 
+def names_picture(scene: Scene) -> bool:
+    """Whether what reads like a part of a picture names a whole one: "the second one", "the second balloon"."""
+    as_it = readings(scene)[1:2]
+    return any(region_of(replace(scene.heard, core=core, shown=core)) is None for core in as_it)
+
+
 def renumbered(prompt: str, scene: Scene, picked: Picked) -> str:
     """The prompt with its picture numbers made those that the model will see; ``prompt`` where nothing changes."""
     sources = [picture.source for picture in picked.pictures]
@@ -81,12 +89,18 @@ def renumbered(prompt: str, scene: Scene, picked: Picked) -> str:
         return prompt
     for mention in sorted(picked.mentions, key=lambda one: -one.start):
         place = sources.index(scene.visible[mention.index].source) + 1
-        prompt = prompt[: mention.start] + _name(prompt[mention.start : mention.end], place) + prompt[mention.end :]
+        said, read = prompt[mention.start : mention.end], scene.heard.core[mention.start : mention.end]
+        prompt = prompt[: mention.start] + _name(said, read, place) + prompt[mention.end :]
     return prompt
 
 
-def _name(said: str, place: int) -> str:
-    """What points at a picture, pointing at the ``place``-th."""
+def _name(said: str, read: str, place: int) -> str:
+    """What points at a picture, which is read as ``read``, pointing at the ``place``-th."""
+    thing = pattern(_thing()).fullmatch(read)
+    if thing is not None and pattern(data()["pointing"]["noun"]).fullmatch(thing[2]) is None:
+        return f"{said[: thing.start(1)]}{said[thing.end(1) + 1 :]} of image {place}"
+    if re.search(r"\d(?:st|nd|rd|th)\b", read):
+        return f"image {place}"
     if re.search(r"\d", said):
         return re.sub(r"\d+", str(place), said)
     return said if not re.match(r"(?i)(?:the )?[a-z1-9]+(?: to)?(?: last)?(?: |$)", said) else f"image {place}"
@@ -130,7 +144,9 @@ def _lends(scene: Scene, mention: Mention) -> bool:
 def _unnamed(scene: Scene, operation: Operation) -> Picked:
     """No number: all that came along, several when the words say so, otherwise the newest."""
     core = scene.heard.core
-    several = patterns("several").search(core) or patterns("question", "compare").search(core)
+    several = patterns("several").search(core) or (
+        operation is Operation.DESCRIBE and patterns("question", "compare").search(core)
+    )
     if len(scene.attached) > 1:
         return Picked(scene.attached, f"the last message comes with {len(scene.attached)} pictures")
     if scene.attached and len(scene.visible) > 1 and operation is Operation.EDIT and patterns("beside").search(core):
@@ -156,7 +172,7 @@ def _several(scene: Scene, limit: int) -> Picked:
 def _mentions(scene: Scene) -> tuple[list[Mention], int | None]:
     """Every picture that the words point at, in the order of the words, or a number that there is no picture for."""
     found: list[Mention] = []
-    pointed = {*_numbered(scene), *_ordered(scene), *_told(scene)}
+    pointed = {*_numbered(scene), *_ordered(scene), *_told(scene), *_one_of_a_set(scene)}
     for start, end, place in sorted(pointed, key=lambda one: one[:2]):
         if place is None:
             return [], _said_number(scene.heard.core[start:end])
@@ -199,20 +215,55 @@ def _made_for(scene: Scene, thing: str) -> int | None:
     return None
 
 
+def _one_of_a_set(scene: Scene) -> list[tuple[int, int, int | None]]:
+    """Such as "the second balloon", when the newest drawing is of a balloon and came in several pictures."""
+    drawn = None if scene.attached else drawing_before(scene)
+    if drawn is None:
+        return []
+    answers = (turn.pictures for turn in scene.before[drawn.index :])
+    shown = tuple(one for one in next(filter(None, answers), ()) if not is_mask(one))
+    if len(shown) < 2:
+        return []
+    table, said = data()["pointing"], drawn.heard.core.replace(",", " ").split()
+    matches = pattern(rf"(?<!\w){_thing()}(?!\w)").finditer(scene.heard.core)
+    things = [match for match in matches if match[2] in said and not pattern(table["noun"]).fullmatch(match[2])]
+    placed = ((match, _place(scene, shown, table["ordinals"][match[1]])) for match in things)
+    return [(match.start(), match.end(), place) for match, place in placed if place is not None]
+
+
+def _thing() -> str:
+    thing: str = data()["pointing"]["thing"]
+    return thing.replace("<ordinal>", _ordinal_words())
+
+
+def _ordinal_words() -> str:
+    return "|".join(sorted(data()["pointing"]["ordinals"], key=len, reverse=True))
+
+
 def _ordered(scene: Scene) -> list[tuple[int, int, int | None]]:
     table, core = data()["pointing"], scene.heard.core
     ordinals: dict[str, int] = table["ordinals"]
-    words = "|".join(sorted(ordinals, key=len, reverse=True))
+    words = _ordinal_words()
     shape = "|".join((
-        rf"(?<!\w)(?:the |das |die |la |el |le )?({words}) {table['noun']}(?!\w)",
-        rf"(?<!\w)the ({words})(?={table['after']})",
+        rf"(?<!\w)(?:the |das |die |la |el |le )?(?:very |toute? )?({words}) {table['noun']}(?!\w)",
+        rf"(?<!\w)the (?:very )?({words})(?={table['after']})",
         r"(?<!\w)(?:(?:imagen|image) (anterior|precedente)|the one (before))(?!\w)",
     ))  # fmt: skip
     matches = list(re.finditer(expand(shape), core))
     values = [ordinals[next(filter(None, match.groups()))] for match in matches]
     counted = _counted(scene, max(map(abs, values), default=0), by_order=True)
-    found = zip(matches, values, strict=True)
-    return [(match.start(), match.end(), _ordinal(scene, counted, match[0], value)) for match, value in found]
+    return [
+        (match.start(), match.end(), _ordinal(scene, _from_beginning(scene, match, value) or counted, match[0], value))
+        for match, value in zip(matches, values, strict=True)
+    ]
+
+
+def _from_beginning(scene: Scene, match: re.Match[str], value: int) -> Sequence[Shown]:
+    """All pictures where the words go back to the first of them, else none."""
+    named = next(at for at in range(1, len(match.groups()) + 1) if match[at])
+    before = scene.heard.core[: match.start(named)]
+    is_meant = value == 1 and len(scene.attached) < 2 and pattern(data()["pointing"]["beginning"]).search(before)
+    return scene.visible if is_meant else ()
 
 
 def _ordinal(scene: Scene, counted: Sequence[Shown], said: str, value: int) -> int | None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from limner.chat import rules
 from limner.chat.asides import for_client
-from limner.chat.canvas import how_many
+from limner.chat.canvas import MOST_AT_ONCE, how_many
 from limner.chat.conversation import Conversation
 from limner.chat.decision import Abilities, Decision, in_words
 from limner.chat.fallback import within
@@ -23,6 +23,7 @@ RULES: tuple[Callable[[Scene], Decision | None], ...] = (
     rules.nothing_said,
     rules.chatter,
     rules.masked,
+    rules.elsewhere,
     rules.question,
     rules.new_drawing,
     rules.cut_out,
@@ -44,8 +45,16 @@ def decide(conversation: Conversation, abilities: Abilities) -> Decision:
     if asked_by_client is not None:
         return asked_by_client
     scene = look(conversation, abilities)
-    decision = within(scene, _once_more(scene) or _left_waiting(conversation, scene) or _by_rules(scene))
+    decided = _once_more(scene) or _left_waiting(conversation, scene) or _by_rules(scene)
+    decision = _bounded(within(scene, decided))
     return decision if decision.operation is not None else replace(decision, prompt=conversation.asked.text)
+
+
+def _bounded(decision: Decision) -> Decision:
+    """``decision`` of no more pictures than are drawn at once."""
+    if decision.n is None or decision.n <= MOST_AT_ONCE:
+        return decision
+    return replace(decision, n=MOST_AT_ONCE, reason=f"{decision.reason}; at most {MOST_AT_ONCE} are drawn at once")
 
 
 def _by_rules(scene: Scene) -> Decision:

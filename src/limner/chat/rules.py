@@ -7,12 +7,12 @@ what a rule decides is `fallback`'s business.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from limner.chat.asides import small_talk
+from limner.chat.asides import done_elsewhere, small_talk
 from limner.chat.canvas import fill_words, how_many, named_ratio, named_size, scale, sides, without_count, worded_size
 from limner.chat.conversation import Shown
 from limner.chat.decision import Decision, in_words
 from limner.chat.heard import Heard
-from limner.chat.pointing import Picked, pick, readings, renumbered
+from limner.chat.pointing import Picked, names_picture, pick, readings, renumbered
 from limner.chat.regions import region_of
 from limner.chat.scene import Scene, drawing_before, is_question, refers
 from limner.chat.words import patterns
@@ -40,7 +40,7 @@ def chatter(scene: Scene) -> Decision | None:
     said = small_talk(scene.heard)
     if said is None or scene.masks or (said[0] == "other" and scene.visible and refers(scene)):
         return None
-    if scene.attached:
+    if scene.attached and said[0] != "undo":
         prompt = "Describe this picture."
         return Decision(Operation.DESCRIBE, prompt, scene.attached, reason="a picture with a greeting")
     return in_words(said[1], f"small talk ({said[0]})")
@@ -65,6 +65,15 @@ def _worded_mask(scene: Scene) -> Shown | None:
         return None
     first = len(scene.attached) > 1 and patterns("mask", "first").search(scene.heard.core)
     return scene.attached[0 if first else -1]
+
+
+def elsewhere(scene: Scene) -> Decision | None:
+    """Before questions, since "how do I save it?" is none about the picture: what no model does to a whole picture,
+    which an edit would only pretend to do."""
+    asked = done_elsewhere(readings(scene))
+    if asked is None or (asked[0] == "square" and not scene.visible):
+        return None
+    return in_words(asked[1], f"nobody here does that to a picture ({asked[0]})")
 
 
 def question(scene: Scene) -> Decision | None:
@@ -155,7 +164,7 @@ def variations(scene: Scene) -> Decision | None:
 
 def part_of_it(scene: Scene) -> Decision | None:
     """One named part that becomes something else is painted in its place, so that the rest stays as it is."""
-    region = region_of(scene.heard)
+    region = None if names_picture(scene) else region_of(scene.heard)
     if region is None or len(scene.attached) > 1:
         return None
     reason, named = f"{region.region} becomes {region.becomes}", {"region": region.region}

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from limner.chat.conversation import Conversation, Shown, Turn, without_repeats
 from limner.chat.decision import Abilities
 from limner.chat.heard import Heard, hear
-from limner.chat.words import patterns
+from limner.chat.words import data, patterns
 
 # What Open WebUI puts before the user's words when documents or a web search go with them.
 _DOCUMENTS = re.compile(r"\A\s*### Task:\s*Respond to the user query\b.*</context>\s*", re.DOTALL)
+TALK = ("greeting", "thanks", "abilities", "other", "undo")
 EARLIER_TURNS = 40  # of the user; what was drawn before those is no longer spoken of
 
 
@@ -104,9 +105,9 @@ def is_repeat(heard: Heard) -> bool:
 
 
 def is_chatter(heard: Heard) -> bool:
-    """Whether the words are a greeting, thanks or a question about us, and nothing else."""
-    kinds = ("greeting", "thanks", "abilities", "other", "undo")
-    return any(patterns(f"asides.{kind}", "whole").whole(text) for kind in kinds for text in (heard.core, heard.text))
+    """Whether the words are a greeting, thanks, a question about us or what is not done here, and nothing else."""
+    tables = (*(f"asides.{kind}" for kind in TALK), *(f"elsewhere.{kind}" for kind in data()["elsewhere"]))
+    return any(patterns(table, "whole").whole(text) for table in tables for text in (heard.core, heard.text))
 
 
 def is_question(heard: Heard) -> bool:
