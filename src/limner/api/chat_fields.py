@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from limner.api.chat_forms import OPENROUTER_CONFIG, Form, Hints, ReplyForm, Urls, chosen
 from limner.api.chat_messages import read_messages
-from limner.api.drawing import Drawing, is_complete, merged, settle
+from limner.api.drawing import Drawing, is_complete, merged, settle, settle_spoken
 from limner.api.openai_fields import flatten
 from limner.api.shapes import tier_in_words_of
 from limner.api.validation import checked_fields
@@ -142,18 +142,11 @@ def settle_chat(asked: ChatAsked, given: Mapping[str, Any], spec: ModelSpec) -> 
 
 def settle_words(asked: ChatAsked, given: Mapping[str, Any], spec: ModelSpec) -> tuple[Drawing, tuple[Warning, ...]]:
     """How an answer in words is made. What is said of pictures has no effect on it. Raises InvalidRequest."""
-    shared = {name: given[name] for name in ("seed", "timeout") if name in given}
-    told = tuple(
-        Warning(name, "ignored", f"{name!r} has no effect: the answer is in words")
-        for name, value in given.items()
-        if name not in shared and value is not None and (name, value) != ("n", 1)
-    )
     own: dict[str, Any] = {}
     for name, ours in FOR_WORDS.items():
         if asked.for_words.get(name) is not None:
             own.setdefault(ours, asked.for_words[name])
-    drawing = settle({**shared, **own}, spec, tolerated=False)
-    return drawing, told
+    return settle_spoken(given, own, spec)
 
 
 def _not_rewritten(value: object) -> tuple[Warning, ...]:

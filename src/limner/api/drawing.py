@@ -104,6 +104,20 @@ def settle(given: Mapping[str, Any], spec: ModelSpec, *, tolerated: bool, by_tab
     )
 
 
+def settle_spoken(
+    given: Mapping[str, Any], own: Mapping[str, Any], spec: ModelSpec
+) -> tuple[Drawing, tuple[Warning, ...]]:
+    """How an answer in words is made: by ``own``, the model's parameters. What is ``given`` of pictures has no effect
+    on it, and is told. Raises InvalidRequest."""
+    shared = {name: given[name] for name in ("seed", "timeout") if given.get(name) is not None}
+    told = tuple(
+        Warning(name, "ignored", f"{name!r} has no effect: the answer is in words")
+        for name, value in given.items()
+        if name not in shared and value is not None and (name, value) != ("n", 1)
+    )
+    return settle({**shared, **own}, spec, tolerated=False), told
+
+
 def is_complete(spec: ModelSpec) -> bool:
     """Whether the model's table has everything that it takes: one that has the prompt itself leaves nothing out."""
     return any(param.request_field == "prompt" for param in spec.params.values())

@@ -20,7 +20,7 @@ from limner.api.chat_replies import Telling, words_answer
 from limner.api.chat_turns import Asking, Plan, fitted, planned
 from limner.api.composing import Brief, to_request
 from limner.api.doorkeeper import caller_of
-from limner.api.drawing import Drawing, in_their_words, settle
+from limner.api.drawing import Drawing, in_their_words, settle, settle_spoken
 from limner.api.gateway import gateway_of
 from limner.api.job_replies import nothing_response
 from limner.api.manners import manners_of
@@ -110,13 +110,7 @@ def _settled(asked: ResponseAsked, given: Mapping[str, Any], plan: Plan) -> tupl
         drawing = settle(fields, plan.spec, tolerated=True)
         return replace(drawing, size=plan.size_for(drawing, fields)), (*unspoken(asked), *told)
     own = {ours: asked.about_words[name] for name, ours in FOR_WORDS.items() if name in asked.about_words}
-    shared = {name: given[name] for name in ("seed", "timeout") if name in given}
-    told = tuple(
-        Warning(name, "ignored", f"{name!r} has no effect: the answer is in words")
-        for name, value in given.items()
-        if name not in shared and (name, value) != ("n", 1)
-    )
-    return settle({**shared, **own}, plan.spec, tolerated=False), told
+    return settle_spoken(given, own, plan.spec)
 
 
 def _instructions(asked: ResponseAsked) -> tuple[Said, ...]:

@@ -16,7 +16,7 @@ from limner.api.chat_pictures import in_order
 from limner.api.chat_replies import Answer, Head, Telling, words_answer
 from limner.api.chat_turns import Asking, Plan, fitted, planned
 from limner.api.composing import Brief, to_request
-from limner.api.drawing import Drawing, in_their_words, settle
+from limner.api.drawing import Drawing, in_their_words, settle, settle_spoken, told_in_their_words
 from limner.api.gateway import gateway_of
 from limner.api.gemini.asking import SYSTEM, Asked, system_words, unspoken
 from limner.api.gemini.fields import ignored
@@ -81,15 +81,9 @@ def prepare(http: HttpRequest, plan: Plan, asked: Asked) -> Prepared:
 def _words_of(asked: Asked, usual: Mapping[str, Any], spec: ModelSpec) -> tuple[Drawing, tuple[Warning, ...]]:
     """How an answer in words is made; what is said of pictures has no effect on it."""
     own = {ours: asked.about_words[name] for name, ours in SPOKEN.items() if name in asked.about_words}
-    shared = {name: asked.given[name] for name in ("seed",) if asked.given.get(name) is not None}
-    drawing = settle({**usual, **shared, **own}, spec, tolerated=False)
-    rest = [
-        name
-        for name, value in asked.given.items()
-        if name not in shared and value is not None and (name, value) != ("n", 1)
-    ]
-    told = tuple(ignored(asked.names.get(name, name), "the answer is in words") for name in rest)
-    return drawing, (*unspoken(asked, (*SPOKEN, SYSTEM)), *told)
+    drawing, told = settle_spoken({**asked.given, "timeout": usual["timeout"]}, own, spec)
+    theirs = (told_in_their_words(warning, asked.names) for warning in told)
+    return drawing, (*unspoken(asked, (*SPOKEN, SYSTEM)), *theirs)
 
 
 def _history(asked: Asked, plan: Plan) -> tuple[Said, ...]:
