@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import random
 import re
 import shutil
 import subprocess
@@ -20,6 +21,8 @@ from PIL import Image
 
 from tests.e2e.conftest import Server
 from tests.e2e.test_meaning import Pixels, patch
+from training.judge import judge
+from training.scenes import POSITIONS, Scene, make_thing, plain
 
 STEPS = (
     "draw a red circle on white",
@@ -49,9 +52,21 @@ def is_blue(color: Pixels) -> bool:
     return bool(color[2] > 150 and color[0] < 110)
 
 
+def judged(picture: Image.Image, color: str) -> dict[str, bool]:
+    """What the judge of the embedded model's training says of it as a circle in the middle of white."""
+    rng = random.Random(0)
+    background = plain(rng, "white")
+    circle = make_thing(rng, "circle", color, POSITIONS["center"], behind=background.behind)
+    drawn = np.asarray(picture.convert("RGB"))
+    return judge(drawn, Scene("one", background, (circle,), position="center"))
+
+
 def check(pictures: list[Image.Image], answer: str) -> None:
     """What every step must have come to."""
     red, blue, starred, cut = pictures
+    for picture, color in ((red, "red"), (blue, "blue")):
+        verdict = judged(picture, color)
+        assert verdict["all"], verdict
     assert patch(pixels(red), 0.5, 0.5)[0] > 150 > patch(pixels(red), 0.5, 0.5)[2]
     assert is_blue(patch(pixels(blue), 0.5, 0.6))
     assert is_blue(patch(pixels(starred), 0.5, 0.6))
