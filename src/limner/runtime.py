@@ -113,9 +113,8 @@ def roster_of(settings: Settings, specs: Sequence[ModelSpec], backend_of: Callab
     # Before the rest of the suite: whoever names an API that sees means it to be asked.
     for model in (*own, *elsewhere, *(model for name, model in served.items() if name in SUITE)):
         roster.add(model)
-    loaded = served
     for spec in catalogue.models():
-        target = _borrowed(spec, roster) or _double(spec, roster, loaded.get(settings.stand_in))
+        target = _borrowed(spec, roster) or _double(spec, roster, served.get(settings.stand_in))
         if target is not None and not roster.serves(spec.id):
             roster.add(ServedModel(spec, StandIn(spec, target.spec, target.backend), stand_in=target))
     return roster

@@ -327,6 +327,19 @@ async def test_a_language_model_chains_operations(
     assert "data:" not in json.dumps(model.heard)
 
 
+async def test_the_size_that_a_language_model_asks_for_is_drawn(
+    app: FastAPI, client: httpx2.AsyncClient, backend: FakeBackend
+) -> None:
+    sized = calls(call("generate_image", "call00001", prompt="a tower", size="128x256"))
+    shaped = calls(call("generate_image", "call00002", prompt="a tower", aspect_ratio="16:9"))
+    await with_language(app, sized, shaped, words("Here."))
+    await said(client, user("two towers, please"))
+    exact, wide = (request.size for request in backend.requests)
+    assert str(exact) == "128x256"
+    assert wide is not None
+    assert wide.width_px > 1.5 * wide.height_px
+
+
 async def test_a_language_model_may_ask_back_and_stream(app: FastAPI, client: httpx2.AsyncClient) -> None:
     await with_language(app, words("Which colour would you like?"))
     body = {"model": "limner/auto", "messages": [user("draw a car")], "stream": True}

@@ -1,6 +1,7 @@
 """Prompts in better words: whose, what the reply tells of it, and what happens when nobody finds any."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
+from limner.accounts import OPEN
 from limner.api.app import create_app
 from limner.config import load_settings
 from limner.errors import UpstreamFailed
@@ -81,3 +83,14 @@ async def test_a_repeated_request_is_not_rewritten_again(app: FastAPI, backend: 
     again = await drawn(app, model="seedream", once=True)
     assert first["limner"]["job_id"] == again["limner"]["job_id"]
     assert len(model.heard) == len(backend.requests) == 1
+
+
+async def test_words_of_a_key_kept_to_this_server_are_not_rewritten_elsewhere(app: FastAPI) -> None:
+    service = app.state.gateway.service
+    model = language(app, words(BETTER))
+    kept = replace(OPEN, local_only=True)
+    assert service.language_for(kept) is service.language_for(OPEN) is model
+    remote = load_settings(None, {"language_url": "http://127.0.0.1:9/v1", "language_model": "m"})
+    service._admission._settings = remote
+    assert service.language_for(kept) is None
+    assert service.language_for(OPEN) is model

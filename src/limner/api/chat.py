@@ -63,7 +63,7 @@ async def answer(http: HttpRequest, *, at_openrouters: bool) -> Response:
     body = await read_object(http, gateway_of(http).settings.max_body_bytes)
     asked = await understood(http, read_chat, body, _wishes(http), at_openrouters=at_openrouters)
     fields = asked.fields
-    language = gateway_of(http).service.language
+    language = gateway_of(http).service.language_for(caller_of(http))
     if language is not None and _may_converse(http, asked):
         return await led(http, asked, asked.conversation, language)
     plan = planned(http, Asking(fields.model, asked.conversation, asked.prompt, fields.modalities, asked.given.keys()))
@@ -77,9 +77,6 @@ def _may_converse(http: HttpRequest, asked: ChatAsked) -> bool:
     fields, roster = asked.fields, gateway_of(http).service.roster
     free = not fields.model or (roster.is_virtual(fields.model) and roster.operation_of(fields.model) is None)
     beside = MASK in asked.given or REFERENCES in asked.given or asked.prompt is not None
-    caller, settings = caller_of(http), gateway_of(http).settings
-    if caller.local_only and settings.language_url:  # its words must not leave this server: plain rules decide
-        return False
     if for_client(asked.conversation) is not None:  # a client's own task, which plain rules answer at once
         return False
     return free and not beside and (fields.modalities is None or "text" in fields.modalities)
@@ -92,7 +89,7 @@ async def _run(http: HttpRequest, asked: ChatAsked, plan: Plan) -> Response:
     beside = take_pictures(given, spec)
     pictures, counts = in_order(spec, plan.pictures, beside.by_param)
     names = {PLAIN: pictures[0][0] if pictures else REFERENCES}
-    mask = beside.mask if plan.mask is None else (plan.mask.param, plan.mask.source)
+    mask = plan.named_mask or beside.mask
     telling = Telling(plan.reason, names, name_given(http, asked.fields.model, spec))
 
     async def read() -> tuple[Request, tuple[Warning, ...]]:

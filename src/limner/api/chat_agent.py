@@ -6,7 +6,7 @@ Owns making each of its decisions a job, and one answer of all of them. What the
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
@@ -25,6 +25,7 @@ from limner.api.chat_replies import (
     closing,
     completion,
     failure,
+    language_usage,
     opening,
     picture_chunks,
     told,
@@ -41,7 +42,7 @@ from limner.chat import Conversation, Decision, decide
 from limner.chat.agent import Rules, converse
 from limner.chat.language import LanguageModel
 from limner.chat.steps import Calling, Done, Made, Step
-from limner.core import Operation, Request, Tokens, Warning, Words
+from limner.core import Operation, Request, Warning, Words
 from limner.errors import InvalidRequest, LimnerError
 from limner.jobs import Job, Outcome, StoredPicture, Submission
 from limner.records import warning_records
@@ -112,9 +113,9 @@ class Led:
         else:
             fields, warnings = fitted({**self.asked.given, **counts}, plan)
             drawing, more = settle_chat(self.asked, fields, plan.spec)
+            drawing = replace(drawing, size=plan.size_for(drawing, fields, in_prompt=False))
             warnings = (*warnings, *more)
-        mask = None if plan.mask is None else (plan.mask.param, plan.mask.source)
-        brief = Brief(plan.prompt, pictures, mask, drawing, 0, plan.operation)
+        brief = Brief(plan.prompt, pictures, plan.named_mask, drawing, 0, plan.operation)
         request, further = await to_request(self.http, plan.spec, brief)
         return request, (*self.asked.warnings, *warnings, *further)
 
@@ -122,9 +123,8 @@ class Led:
         """The whole of it."""
         shown = [self.pictures[one] for one in done.pictures if one in self.pictures]
         words = words_answer(self.head, self.conversation.asked.text, done.text, _who(done))
-        usage = added([words.usage, *(chat_usage(job, outcome) for job, outcome, _ in self.jobs)])
-        if done.tokens is not None:
-            usage = added([_counted(done.tokens), *(chat_usage(job, outcome) for job, outcome, _ in self.jobs)])
+        own = words.usage if done.tokens is None else language_usage(done.tokens)
+        usage = added([own, *(chat_usage(job, outcome) for job, outcome, _ in self.jobs)])
         return Answer(self.head, done.text, shown, usage, self._limner(done, words.limner))
 
     def _limner(self, done: Done, words: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,12 +234,3 @@ def _check_manners(http: HttpRequest) -> None:
             "'estimate' are for requests that name the model that draws",
             param="model",
         )
-
-
-def _counted(tokens: Tokens) -> dict[str, Any]:
-    return {"prompt_tokens": tokens.read, "completion_tokens": tokens.written} | {
-        "total_tokens": tokens.read + tokens.written,
-        "prompt_tokens_details": {"cached_tokens": 0, "text_tokens": tokens.read, "image_tokens": 0},
-        "completion_tokens_details": {"image_tokens": 0, "reasoning_tokens": 0},
-        "compute_points_used": 0,
-    }

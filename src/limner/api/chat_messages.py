@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
+from limner.api.paths import FILE_ID
 from limner.catalogue.values import shown
 from limner.chat import Conversation, Role, Shown, Turn, without_repeats
 from limner.errors import InvalidRequest, MissingParameter
@@ -29,7 +30,8 @@ TEXT_KEYS: Mapping[str, str] = {  # type of a content part -> the key that holds
 PICTURE_TYPES = ("image_url", "input_image")
 _MARKDOWN_PICTURE = re.compile(  # one that this server has shown is known by its file's id, wherever it lies now
     # Possessive and bounded: what is no picture must not be read again and again, megabytes of it.
-    r"!\[(?:(?P<id>(?-i:img_[0-9A-Za-z]{1,64}_[0-9]{1,4}))\]\([ \t\n]{0,9}+<?"
+    rf"!\[(?:(?P<id>(?-i:{FILE_ID}))"
+    r"\]\([ \t\n]{0,9}+<?"
     r"(?!data:|(?:https?://[^/\s)]{1,255})?/v1/files/)[^)\s>]{1,2048}+"
     r"|[^\]\n]{0,1000}+\]\([ \t\n]{0,9}+<?(?P<url>data:image/[^()\[\]\s<>!]++|(?:https?://|/v1/files/)[^)\s>]{1,2048}+))"
     r">?(?:[ \t\n]{1,9}+\"[^\"\n]{0,500}+\")?[ \t\n]{0,9}+\)",

@@ -18,7 +18,7 @@ from limner.api.embedding import Embedded, data_url, embedded
 from limner.api.envelope import error_body
 from limner.api.gateway import Gateway
 from limner.api.replies import TEXT_TOKEN_BYTES, Links, limner_object, spoken_tokens, usage
-from limner.core import Operation, Preview, Request, Warning
+from limner.core import Operation, Preview, Request, Tokens, Warning
 from limner.errors import LimnerError, NotFound
 from limner.jobs import Job, Outcome, StoredPicture
 from limner.media.encode import media_type
@@ -118,6 +118,11 @@ def chat_usage(job: Job, outcome: Outcome | None = None) -> dict[str, Any]:
         return _usage(details, 0, counted["output_tokens"], points_of(job))
     read, written = spoken_tokens(job.request, outcome)
     return _usage(read, written, 0, points_of(job))
+
+
+def language_usage(tokens: Tokens) -> dict[str, Any]:
+    """What a language model's own turns took."""
+    return _usage({"text_tokens": tokens.read, "image_tokens": 0}, tokens.written, 0, 0)
 
 
 def added(usages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

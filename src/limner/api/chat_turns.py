@@ -15,6 +15,7 @@ from limner.api.chat_prompt import wanted
 from limner.api.composing import model_for, takes_pictures
 from limner.api.drawing import OTHER_NAMES, DrawFields, Drawing
 from limner.api.gateway import gateway_of
+from limner.api.sources import Named
 from limner.catalogue.images import image_params
 from limner.catalogue.sizing import fit, problem
 from limner.catalogue.spec import ModelSpec
@@ -79,15 +80,22 @@ class Plan:
         """Whether the answer is words."""
         return self.reply is not None or self.operation is Operation.DESCRIBE
 
-    def size_for(self, drawing: Drawing, fields: Mapping[str, Any]) -> Size | None:
-        """The size that the fields say, or else the words of an edit; what is drawn anew takes it from the prompt."""
-        if drawing.size is not None or self.size is None or self.spec is None or not self.pictures:
+    @property
+    def named_mask(self) -> Named | None:
+        """The mask, as it is to be read."""
+        return None if self.mask is None else (self.mask.param, self.mask.source)
+
+    def size_for(self, drawing: Drawing, fields: Mapping[str, Any], *, in_prompt: bool = True) -> Size | None:
+        """The size that the fields say, or else the words of an edit; what is drawn anew takes it from the prompt,
+        unless that does not have it (not ``in_prompt``)."""
+        if drawing.size is not None or self.size is None or self.spec is None or not (self.pictures or not in_prompt):
             return drawing.size
         if "size" in fields or any(param.sizing and param.name in fields for param in self.spec.params.values()):
             return None
         if self.size_is_exact and problem(self.size, self.spec.sizes) is None:
             return self.size
-        return fit(self.spec.sizes, self.size.width_px, self.size.height_px, self.spec.sizes.edit_pixels)
+        pixels = self.spec.sizes.edit_pixels if self.pictures else self.spec.sizes.default.pixels
+        return fit(self.spec.sizes, self.size.width_px, self.size.height_px, pixels)
 
 
 def planned(http: HttpRequest, asking: Asking) -> Plan:

@@ -14,6 +14,7 @@ from limner.api import server_docs
 from limner.api.doorkeeper import caller_of
 from limner.api.envelope import error_body
 from limner.api.gateway import Gateway, gateway_of
+from limner.api.paths import FILE_ID
 from limner.api.queries import MAX_PAGE, whole_number
 from limner.api.ranges import Unsatisfiable, is_known, requested_extent
 from limner.api.replies import Links
@@ -27,7 +28,7 @@ from limner.store.rows import ImageRow
 
 router = APIRouter(tags=["Files"])
 MIN_WIDTH_PX, MAX_WIDTH_PX = 16, 2048
-_NAME = re.compile(r"(img_[0-9A-Za-z]{1,64}_\d{1,4})(?:\.(png|jpeg|jpg|webp))?", re.ASCII)
+_NAME = re.compile(rf"({FILE_ID})(?:\.(png|jpeg|jpg|webp))?", re.ASCII)
 
 
 @router.get("/v1/files", openapi_extra=server_docs.FILES)

@@ -1,4 +1,4 @@
-"""Words for routes that Starlette lacks: a model's name, which may have slashes, without the method behind it.
+"""Names as they stand in paths: a model's, which may have slashes, without the method behind it, and a picture's id.
 
 Owns which methods Google's clients append to a model's path, so that no other route takes them for part of a name.
 """
@@ -18,3 +18,5 @@ class ModelConvertor(PathConvertor):
 
 register_url_convertor("model", ModelConvertor())
 MODEL: Final = "{model_id:model}"
+
+FILE_ID = "img_[0-9A-Za-z]{1,64}_[0-9]{1,4}"  # the pattern of a picture's id

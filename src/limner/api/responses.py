@@ -55,7 +55,7 @@ async def create(http: HttpRequest) -> Response:
     async def read() -> tuple[Request, tuple[Warning, ...]]:
         drawing, more = _settled(asked, {**asked.given, **counts}, plan)
         names.update(drawing.names)
-        mask = asked.mask if plan.mask is None else (plan.mask.param, plan.mask.source)
+        mask = plan.named_mask or asked.mask
         history = (*_instructions(asked), *plan.history) if plan.speaks else ()
         brief = Brief(plan.prompt, pictures, mask, drawing, asked.partial_images, plan.operation, history)
         request, warnings = await to_request(http, spec, brief)

@@ -14,6 +14,7 @@ from starlette.requests import Request as HttpRequest
 
 from limner.api.files import owned_image
 from limner.api.gateway import Gateway, gateway_of
+from limner.api.paths import FILE_ID
 from limner.api.pictures import Source
 from limner.core import Picture
 from limner.errors import DeadlineExceeded, Forbidden, LimnerError
@@ -21,7 +22,7 @@ from limner.store.rows import ImageRow
 
 Named = tuple[str, str]  # the parameter that an error names, and the source
 
-_ID = re.compile(r"img_[0-9A-Za-z]{1,64}_\d{1,4}", re.ASCII)
+_ID = re.compile(FILE_ID)
 _PATH = re.compile(rf"/v1/files/({_ID.pattern})(?:\.[a-z]{{3,4}})?", re.ASCII)
 
 

@@ -85,6 +85,10 @@ class Admission:
         self._waited_for: WeakSet[Job] = WeakSet()
         self._seated = 0
 
+    def language_for(self, caller: Caller) -> LanguageModel | None:
+        """The language model that may see the caller's words: none elsewhere, for keys that are kept to this server."""
+        return None if caller.local_only and self._settings.language_url else self.language
+
     @contextmanager
     def seat(self, caller: Caller = OPEN, *, detached: bool = False) -> Iterator[Seat]:
         """A place in the queue, held while a request is still being read; raises Overloaded when there is none.
@@ -125,7 +129,7 @@ class Admission:
         if model.state == "failed" or not submission.detached:
             model.require_ready()
         asked = request.prompt
-        request, told = await in_better_words(request, model.spec, self.language)
+        request, told = await in_better_words(request, model.spec, self.language_for(caller))
         resolution = resolve(request, model.spec, self._policy)
         resolution = replace(resolution, warnings=(*told, *resolution.warnings))
         revised = {} if request.prompt == asked else {"revised_prompt": request.prompt}

@@ -99,6 +99,10 @@ class Service:
     def language(self, model: LanguageModel | None) -> None:
         self._admission.language = model
 
+    def language_for(self, caller: Caller) -> LanguageModel | None:
+        """The language model that may see the caller's words."""
+        return self._admission.language_for(caller)
+
     async def start(self) -> None:
         """Take up what the last process left, and begin to work."""
         if self._liveness is not None:

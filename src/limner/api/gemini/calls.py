@@ -70,8 +70,7 @@ def prepare(http: HttpRequest, plan: Plan, asked: Asked) -> Prepared:
             drawing = settle(fields, spec, tolerated=False)
             drawing = replace(drawing, size=plan.size_for(drawing, fields))
             warnings = (*unspoken(asked, ()), *warnings, *more)
-        mask = None if plan.mask is None else (plan.mask.param, plan.mask.source)
-        brief = Brief(plan.prompt, pictures, mask, drawing, 0, plan.operation, _history(asked, plan))
+        brief = Brief(plan.prompt, pictures, plan.named_mask, drawing, 0, plan.operation, _history(asked, plan))
         request, told = await to_request(http, spec, brief)
         return in_shape_of_first(request, spec), (*asked.warnings, *warnings, *told)
 
