@@ -156,7 +156,7 @@ class Settings(BaseSettings):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="Weights' type in memory.")
     lanes: int = Field(0, ge=0, le=256, description="Executors on a CPU; 0 means one per core.")
-    max_batch: int = Field(8, ge=1, le=256, description="Most samples merged into one forward pass.")
+    max_batch: int = Field(8, ge=1, le=256, description="Most denoiser calls merged into one forward pass.")
 
     @property
     def database_url(self) -> str:

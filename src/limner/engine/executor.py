@@ -127,9 +127,9 @@ class Lane:
             Waiting(call.key, live.owner, live.remaining if call.point.stage == "denoise" else 0.0, now - call.since)
             for live, call in ready
         ]
-        chosen = self._backlog.choose(waiting, self._max_batch)
-        limit = self._limit(ready[chosen[0]][1], len(chosen))
-        return [ready[i] for i in chosen[:limit]]
+        chosen = [ready[i] for i in self._backlog.choose(waiting, self._max_batch)]
+        wanted = min(self._max_batch, sum(1 + len(call.foreseen) for _, call in chosen))
+        return _fitting(chosen, self._limit(chosen[0][1], wanted))
 
     def _limit(self, call: Call, most: int) -> int:
         if most == 1:
@@ -144,36 +144,43 @@ class Lane:
     def _forward(self, batch: Sequence[_Ready]) -> None:
         """Run one forward and resume its fibers; what fails together is tried again one by one."""
         first = batch[0][1]
+        calls = [one for _, call in batch for one in call.together]
         if self._device.threads > 1:  # fibers set one thread, which some libraries understand as everybody's number
             torch.set_num_threads(self._device.threads)
         began = perf_counter()
         try:
             with self._gate.reading():
-                outputs = first.point.run([call for _, call in batch])
+                outputs = iter(first.point.run(calls))
                 self._device.synchronize()
         except Exception as error:  # noqa: BLE001 - belongs to the samples, which report it
             self._recover(batch, error)
             return
         elapsed_s = perf_counter() - began
-        self._tally.forward(first.point.stage, len(batch), elapsed_s)
+        self._tally.forward(first.point.stage, len(calls), elapsed_s)
         if first.point.collator is not None:
-            self._curve(first).observe(len(batch), elapsed_s)
-        for (live, call), output in zip(batch, outputs, strict=True):
-            live.charge(call.point.stage, elapsed_s / len(batch))
-            self._backlog.charge(live.owner, elapsed_s / len(batch))
+            self._curve(first).observe(len(calls), elapsed_s)
+        for live, call in batch:
+            share_s = elapsed_s * (1 + len(call.foreseen)) / len(calls)
+            live.charge(call.point.stage, share_s)
+            self._backlog.charge(live.owner, share_s)
+            output = next(outputs)
+            for guess in call.foreseen:
+                guess.output = next(outputs)
             self._resume(live, output)
 
     def _recover(self, batch: Sequence[_Ready], error: Exception) -> None:
+        size = sum(1 + len(call.foreseen) for _, call in batch)
         if is_out_of_memory(error):
             free_memory()
             self._tally.out_of_memory()
-            self._caps[id(batch[0][1].point)] = max(1, len(batch) // 2)
-        if len(batch) == 1:
+            self._caps[id(batch[0][1].point)] = max(1, size // 2)
+        if size == 1:
             self._resume(batch[0][0], error=error)
             return
-        log.warning("a batch of %d failed and runs singly: %s", len(batch), error)
-        for one in batch:
-            self._forward([one])
+        log.warning("a batch of %d failed and runs singly: %s", size, error)
+        for live, call in batch:
+            call.foreseen = ()
+            self._forward([(live, call)])
 
     def _resume(self, live: Live, output: Any = None, *, error: BaseException | None = None) -> None:
         assert live.fiber is not None
@@ -200,6 +207,18 @@ class Lane:
                 self._resume(live, error=Cancelled())
         for live in self._backlog.lane_died(self._index):
             live.listener.failed(error)
+
+
+def _fitting(chosen: Sequence[_Ready], limit: int) -> list[_Ready]:
+    """As many of the chosen as make at most ``limit`` calls; what is foreseen stays out where it has no room."""
+    fitting, room = [], limit
+    for live, call in chosen[:limit]:
+        if len(call.foreseen) >= room:
+            call.foreseen = ()
+        if room:
+            fitting.append((live, call))
+        room -= min(room, 1 + len(call.foreseen))
+    return fitting
 
 
 def _report(live: Live, picture: object, error: BaseException | None) -> None:

@@ -18,6 +18,7 @@ import torch
 from limner.core import Picture, PixelMode, Size
 from limner.engine import previews
 from limner.engine.fibers import Fiber
+from limner.engine.foresight import Foresight
 from limner.engine.lora import Weights
 from limner.engine.model import Model
 from limner.engine.prompts import prompt_key
@@ -56,6 +57,7 @@ class Live:
         self._preview_steps: list[int] = []
         self._is_encoding = False
         self._fingerprints: dict[int, tuple[torch.Tensor, int]] = {}
+        self._foresights: dict[Point, Foresight] = {}
 
     @property
     def owner(self) -> str:
@@ -93,6 +95,7 @@ class Live:
         """Free what only drawing needed; the submitter may hold on to the rest for longer."""
         self._tape = self._replay = None
         self._fingerprints.clear()
+        self._foresights.clear()
 
     # From here on everything runs inside the fiber.
 
@@ -108,13 +111,27 @@ class Live:
             answer = self._replay.answer(point)
             if answer is not previews.MISSING:
                 return answer
-        output = self._suspend(point.call(args, kwargs, self.loras, self._fingerprint))
+        output = self._run(point, args, kwargs)
         if self._tape is not None and self._replay is None:
             if point.stage == "denoise":
                 self._tape.denoised(point, output)
             elif point.stage == "encode" and not self._is_encoding:
                 self._tape.encoded(point, output)
         return output
+
+    def _run(self, point: Point, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """One forward, unless an earlier one has answered this call already."""
+        if point.collator is None or not point.merges:
+            return self._suspend(point.call(args, kwargs, self.loras, self._fingerprint))
+        arguments = point.collator.bind(args, kwargs)
+        foresight = self._foresights.setdefault(point, Foresight(point.collator.family.batch))
+        known = foresight.answer(arguments)
+        if known is not None:
+            self._give_up_if_cancelled()
+            return known.output
+        call = point.call(args, kwargs, self.loras, self._fingerprint)
+        call.foreseen = foresight.next(arguments)
+        return self._suspend(call)
 
     def _suspend(self, item: Call | Pause) -> Any:
         assert self.fiber is not None

@@ -16,6 +16,7 @@ import torch
 
 from limner.engine import fibers
 from limner.engine.collate import Arguments, Collator, Fingerprint
+from limner.engine.foresight import Guess
 from limner.engine.lora import Weights, mixing
 from limner.engine.sample import Stage
 
@@ -35,13 +36,15 @@ class Guest(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A suspended call. ``key`` equal means mergeable; ``since`` is monotonic seconds."""
+    """A suspended call. ``key`` equal means mergeable; ``foreseen`` are calls that the same sample will make next and
+    that merge with it as well; ``since`` is monotonic seconds."""
 
     point: "Point"
     args: tuple[Any, ...]
     arguments: Arguments
     key: Hashable
     loras: tuple[Weights, ...] = ()
+    foreseen: tuple[Guess, ...] = ()
     since: float = field(default_factory=monotonic)
 
     @property
@@ -49,6 +52,14 @@ class Call:
         """Rows along the batch dimension."""
         assert self.point.collator is not None, "only a denoiser's call has rows"
         return self.point.collator.rows(self.arguments)
+
+    @property
+    def together(self) -> tuple["Call", ...]:
+        """This call and those foreseen, in the order of their outputs."""
+        return (
+            self,
+            *(Call(self.point, (), guess.arguments, self.key, self.loras) for guess in self.foreseen),
+        )
 
 
 class Point:

@@ -25,8 +25,9 @@ class EngineSettings:
     ``device`` is auto, cpu, cuda, cuda:N or mps; ``dtype`` auto means float32 on a CPU and bfloat16 on CUDA.
     ``lanes`` 0 means one executor per core on a CPU; other devices always have one. ``threads`` are each CPU lane's
     own, 0 shares the cores evenly: two lanes of one thread do more than one lane of two, and do not stall on a busy
-    machine. ``max_batch`` bounds the samples of one forward pass, ``max_active`` the samples begun and not finished
-    per lane. ``prompt_cache`` and ``lora_cache`` count entries per model.
+    machine. ``max_batch`` bounds the denoiser calls merged into one forward pass (a guided sample makes two a step),
+    ``max_active`` the samples begun and not finished per lane. ``prompt_cache`` and ``lora_cache`` count entries per
+    model.
     """
 
     device: str = "auto"

@@ -31,7 +31,7 @@ class Uses:
 class EngineStats:
     """A snapshot. Counts only grow; what is held now is in ``active_samples``, ``waiting_samples`` and the bytes.
 
-    ``forwards`` and ``forward_s`` (device seconds) are by stage; ``batches`` counts denoising forwards by the samples
+    ``forwards`` and ``forward_s`` (device seconds) are by stage; ``batches`` counts denoising forwards by the calls
     merged into them. ``cache_uses`` is by model and cache (``prompt``, ``lora``). ``device_bytes`` has ``allocated``,
     ``reserved``, ``free`` and ``total`` as far as the device tells them; a CPU tells nothing.
     """
@@ -58,13 +58,13 @@ class Tally:
     _out_of_memory: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def forward(self, stage: Stage, samples: int, seconds: float) -> None:
-        """One forward for ``samples`` samples took ``seconds`` of the device."""
+    def forward(self, stage: Stage, calls: int, seconds: float) -> None:
+        """One forward for ``calls`` calls took ``seconds`` of the device."""
         with self._lock:
             self._forwards[stage] += 1
             self._forward_s[stage] = self._forward_s.get(stage, 0.0) + seconds
             if stage == "denoise":
-                self._batches[samples] += 1
+                self._batches[calls] += 1
 
     def out_of_memory(self) -> None:
         """A forward found no room."""
@@ -72,6 +72,6 @@ class Tally:
             self._out_of_memory += 1
 
     def read(self) -> tuple[Mapping[str, int], Mapping[str, float], Mapping[int, int], int]:
-        """Forwards by stage, their seconds by stage, denoising forwards by samples, and forwards without room."""
+        """Forwards by stage, their seconds by stage, denoising forwards by calls, and forwards without room."""
         with self._lock:
             return dict(self._forwards), dict(self._forward_s), dict(self._batches), self._out_of_memory

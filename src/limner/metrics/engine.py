@@ -106,7 +106,9 @@ class EngineCollector(Collector):
 
 
 def _work(figures: EngineFigures | None) -> Iterator[Metric]:
-    batches = HistogramMetricFamily("limner_batch_size", "Samples merged into one denoising forward.")
+    batches = HistogramMetricFamily(
+        "limner_batch_size", "Calls merged into one denoising forward; a guided sample makes two a step."
+    )
     forwards = CounterMetricFamily("limner_forwards", "Forwards of models.", labels=["stage"])
     seconds = CounterMetricFamily("limner_forward_seconds", "Device seconds of forwards.", labels=["stage"])
     failures = CounterMetricFamily("limner_out_of_memory", "Forwards that found no room on the device.")

@@ -23,7 +23,7 @@ from limner.engine.load import be_quiet, explain
 from limner.engine.pictures import opaque, picture_of
 from limner.engine.probe import embedded_path, weights_revision
 from limner.engine.sample import EngineSettings, ModelSource
-from limner.errors import InternalError, InvalidRequest, LimnerError, MissingParameter
+from limner.errors import InternalError, InvalidRequest, LimnerError, MissingParameter, RegionNotFound
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Grounding:
 
     def mask(self, picture: Picture, words: str) -> Picture:
         """Where in ``picture`` is what ``words`` name: mode L, the same size, 255 there and 0 elsewhere, soft at the
-        edge. Raises InvalidRequest(param="region") where nothing of it was found and where it would be everything."""
+        edge. Raises RegionNotFound where nothing of it was found, InvalidRequest where it would be everything."""
         if not words.strip():
             raise MissingParameter(f"Missing required parameter: {REGION!r} (say what is to be found)", param=REGION)
         if self._embedded:
@@ -68,7 +68,7 @@ class Grounding:
         covered = share(mask)
         log.debug("found on %.1f %% of a picture of %s", 100 * covered, picture.size)
         if covered < LEAST or (self._embedded and not has_named_color(words, image, mask)):
-            raise InvalidRequest(f"Nothing of {_shown(words)} was found in the picture", param=REGION)
+            raise RegionNotFound(f"Nothing of {_shown(words)} was found in the picture", param=REGION)
         if covered > MOST:
             message = f"{_shown(words)} would be the whole picture; name a part of it, or ask for 'edit'"
             raise InvalidRequest(message, param=REGION)

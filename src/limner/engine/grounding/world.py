@@ -11,7 +11,7 @@ import PIL.Image
 
 from limner.engine.speaking.canonical import COLORS, KINDS
 from limner.engine.speaking.lexicon import colors_in, fold, kinds_in, scenery_in
-from limner.errors import InvalidRequest
+from limner.errors import RegionNotFound
 
 # Words for what every picture has, or for a thing of whatever kind.
 ANYTHING = re.compile(
@@ -30,11 +30,11 @@ NEAR = 4  # of the colours nearest to what was found, the named one has to be on
 
 
 def require_known(words: str) -> None:
-    """Return when the words name something of its world. Raises InvalidRequest(param="region")."""
+    """Return when the words name something of its world. Raises RegionNotFound."""
     folded = fold(words)
     if kinds_in(folded) or scenery_in(folded) or colors_in(folded) or ANYTHING.search(folded):
         return
-    raise InvalidRequest(
+    raise RegionNotFound(
         f"Invalid value for 'region': {words[:100]!r} is nothing that the embedded grounder knows. It knows the "
         f"subject, the background, colours, and: {', '.join(KINDS)}; set 'grounder' to a model that knows more",
         param="region",
