@@ -49,8 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "suite",
     },
     "doctor": {
-        *GROUND, "accounts", "backends", "blobs", "catalogue", "engine", "roster", "runtime", "secrets_file", "service",
-        "store", "suite", "tracing",
+        *GROUND, "accounts", "backends", "blobs", "catalogue", "engine", "machine", "roster", "runtime", "secrets_file",
+        "service", "store", "suite", "tracing",
     },
     "api": {
         *GROUND, "accounts", "blobs", "catalogue", "chat", "jobs", "logs", "media", "memory", "metrics", "records",
@@ -66,9 +66,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 DOORS = {
     "engine": {
         "limner.backends.cutter", "limner.backends.enlarger", "limner.backends.grounder", "limner.backends.local",
-        "limner.backends.speaker", "limner.doctor.machine", "limner.doctor.models", "limner.machine", "limner.runtime",
+        "limner.backends.speaker", "limner.doctor.helpers", "limner.doctor.machine", "limner.doctor.models",
+        "limner.machine", "limner.runtime",
     },
-    "runtime": {"limner.api.serve", "limner.cli.local", "limner.doctor.models"},
+    "runtime": {"limner.api.serve", "limner.cli.local", "limner.doctor.helpers", "limner.doctor.models"},
 }  # fmt: skip
 TENSOR_LIBRARIES = {
     "torch", "torchvision", "diffusers", "transformers", "peft", "safetensors", "accelerate", "tokenizers",

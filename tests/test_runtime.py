@@ -58,6 +58,18 @@ async def test_one_broken_model_does_not_keep_the_others_from_drawing(
         assert await asyncio.to_thread(released.wait, 10), "memory was not given back when idle"
 
 
+async def test_a_grounder_that_cannot_be_loaded_is_known_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = asyncio.Queue[str]()
+    monkeypatch.setattr(runtime.logger, "error", lambda message, *values: told.put_nowait(message % values))
+    settings = settings_for(tmp_path, "resample").model_copy(update={"grounder": "embedded:nobody"})
+    async with runtime.open_service(settings) as service:
+        await service.ready()
+        async with asyncio.timeout(30):
+            assert "the grounder cannot be loaded: there is no embedded model 'nobody'" in await told.get()
+
+
 def test_the_embedded_model_is_served_when_none_is_named(tmp_path: Path) -> None:
     assert [spec.id for spec in runtime.find_models(settings_for(tmp_path))] == ["sketch"]
 

@@ -4,6 +4,7 @@ LimnerError
 ├── InvalidRequest            400 invalid_value
 │   ├── MissingParameter      400 missing_required_parameter
 │   ├── PolicyDeclined        400 content_policy_violation
+│   ├── RegionNotFound        400 region_not_found
 │   └── UnknownParameter      400 unknown_parameter
 ├── Unauthorized              401 invalid_api_key
 ├── InsufficientCredits       402 insufficient_credits
@@ -67,6 +68,12 @@ class PolicyDeclined(InvalidRequest):
     """Who draws will not draw this. ``param`` is "prompt" where it is the words, anything else where a picture is."""
 
     code = "content_policy_violation"
+
+
+class RegionNotFound(InvalidRequest):
+    """Nothing of what ``region`` names is in the picture. Where people converse it is a question back, no error."""
+
+    code = "region_not_found"
 
 
 class Unauthorized(LimnerError):

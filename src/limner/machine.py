@@ -12,15 +12,18 @@ from limner.backends.cutter import CutterBackend
 from limner.backends.enlarger import EnlargerBackend
 from limner.backends.grounder import EMBEDDED, EngineGrounder
 from limner.backends.local import LocalBackend
+from limner.backends.simple import Simple
 from limner.backends.speaker import SpeakerBackend
 from limner.catalogue.spec import CUTTER, ENLARGER, LOCAL, SPEAKER, ModelSpec
 from limner.chat.language import LanguageModel
 from limner.chat.language_http import HttpLanguageModel
 from limner.chat.language_local import LocalLanguageModel
 from limner.config import Settings
-from limner.core import Event, Request
+from limner.core import Event, Operation, Request
 from limner.engine import EngineSettings
 from limner.errors import InvalidRequest
+
+IN_PACKAGE = "embedded:"  # how sources of models begin that come with limner
 
 
 class Loading(Protocol):
@@ -67,12 +70,22 @@ class Machine:
 
     def backend_of(self, spec: ModelSpec) -> Backend:
         """What runs the model of ``spec``, with the operations that follow from its own."""
-        backend = self._by_name[_route(spec)]
-        return Composed(spec, self.local, lambda: self.grounder) if backend is self.local else backend
+        runs = self._by_name[_route(spec)]
+        backend: Backend = Composed(spec, self.local, lambda: self.grounder) if runs is self.local else runs
+        if spec.loads is not None and spec.loads.source.startswith(IN_PACKAGE):
+            return Simple(backend, spec.id)
+        if runs is self.local and self.grounder is self._cutting:
+            return Simple(backend, "the embedded grounder", frozenset({Operation.REGION_EDIT}))
+        return backend
 
     async def load(self, spec: ModelSpec) -> None:
         """Load a model. Raises LimnerError with the reason it cannot be served."""
         await self._by_name[_route(spec)].load(spec)
+
+    async def load_helpers(self) -> None:
+        """Load the grounder, if it is one of the owner's choice. Raises NotReady with the reason it cannot be used."""
+        if self.grounder is not self._cutting:
+            await self.grounder.load()
 
     async def aclose(self) -> None:
         """Close what backends share; each of them is closed as its models' backend."""
@@ -89,13 +102,18 @@ def language_model(settings: Settings, speaker: SpeakerBackend, served: frozense
         return None
     if settings.language_url:
         return HttpLanguageModel(settings.language_url, name, settings.language_key or None)
+    require_speaker(name, served)
+    return LocalLanguageModel(speaker.chat, name)
+
+
+def require_speaker(name: str, served: frozenset[str]) -> None:
+    """Return where the language model ``name`` is among those ``served`` here. Raises InvalidRequest."""
     if name not in served:
         raise InvalidRequest(
             f"language_model {name!r} is no language model that is served here ({', '.join(sorted(served)) or 'none'});"
             " name it among the models, or set language_url to the API that has it",
             param="language_model",
         )
-    return LocalLanguageModel(speaker.chat, name)
 
 
 def _route(spec: ModelSpec) -> str:

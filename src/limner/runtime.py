@@ -18,7 +18,7 @@ from limner.chat.language_http import HttpLanguageModel
 from limner.config import Settings
 from limner.engine import ModelSource
 from limner.engine.probe import probe
-from limner.errors import InvalidRequest, LimnerError
+from limner.errors import InvalidRequest, LimnerError, NotReady
 from limner.machine import Machine, language_model
 from limner.memory import release_free_memory
 from limner.roster import Roster, ServedModel
@@ -177,3 +177,7 @@ async def _load_all(roster: Roster, machine: Machine) -> None:
             logger.exception("%s could not be loaded", model.spec.id)
             model.failed(InvalidRequest(f"unexpected {type(error).__name__}; the server's log has the reason"))
     roster.settle()
+    try:
+        await machine.load_helpers()
+    except NotReady as error:
+        logger.error("%s; region edits will fail", error)

@@ -1,6 +1,7 @@
 """/health, /v1/models and refusals under load."""
 
 import asyncio
+import re
 
 import httpx2
 from fastapi import FastAPI
@@ -105,3 +106,14 @@ async def test_the_front_door_leads_to_the_documentation(client: httpx2.AsyncCli
     shown = await client.get("/", follow_redirects=True)
     assert (shown.url.path, shown.status_code) == ("/docs", 200)
     assert "swagger" in shown.text
+
+
+async def test_the_documentation_needs_nothing_from_elsewhere(client: httpx2.AsyncClient) -> None:
+    page = (await client.get("/docs")).text
+    assert re.findall(r"https?://[^\s\"']*", page) == []
+    named = re.findall(r"(?:src|href)=\"([^\"]+)\"", page)
+    assert len(named) == 3
+    for name in (*named, "openapi.json"):
+        assert (await client.get(f"/{name}")).status_code == 200, name
+    assert (await client.get("/docs/static/../../secret")).status_code in (400, 404)
+    assert (await client.get("/docs/static/nothing")).json()["error"]["code"] == "not_found"

@@ -7,7 +7,7 @@ from PIL import Image
 from limner.backends.grounder import EngineGrounder
 from limner.core import Picture, Size
 from limner.engine.pictures import picture_of
-from limner.errors import InvalidRequest, LimnerError, NotReady
+from limner.errors import InvalidRequest, NotReady
 from tests.engine.grounding import tiny
 
 PICTURE = picture_of(Image.linear_gradient("L").convert("RGB").resize((48, 40)))
@@ -47,9 +47,9 @@ async def test_loading_ahead_names_the_weights_and_is_done_once(folder: Path) ->
 async def test_what_cannot_be_loaded_is_said_each_time() -> None:
     grounder = EngineGrounder("embedded:nobody", device="cpu")
     for _ in range(2):
-        with pytest.raises(LimnerError, match="nobody"):
+        with pytest.raises(NotReady, match="nobody"):
             await grounder.load()
-        with pytest.raises(LimnerError, match="nobody"):
+        with pytest.raises(NotReady, match="nobody"):
             await grounder.mask(PICTURE, "the red circle")
     await grounder.aclose()
 

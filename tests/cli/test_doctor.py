@@ -34,6 +34,7 @@ def test_a_line_a_check_and_exit_code_0(run: Run) -> None:
         "pictures",
         "device",
         "models",
+        "helpers",
         "port",
     ]
 

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Match
+from starlette.staticfiles import StaticFiles
 
 from limner import __version__
 from limner.accounts import Keyring, open_keyring, prepare
@@ -135,7 +136,8 @@ def create_app(settings: Settings, open_service: OpenService) -> FastAPI:
                     errand.cancel()
                 await asyncio.wait(errands)
 
-    app = _Server(title="limner", version=__version__, lifespan=lifespan, redoc_url=None)
+    app = _Server(title="limner", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.mount(f"/{meta.PAGE_FILES}", StaticFiles(packages=[meta.PAGE_PACKAGE]))
     for router in DIALECTS:
         app.include_router(router)
     app.add_exception_handler(LimnerError, _render)

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 
+from limner.api.asking_back import asked_back
 from limner.api.doorkeeper import caller_of
 from limner.api.gateway import Gateway, gateway_of
 from limner.api.job_replies import accepted_response, estimate_response
@@ -19,7 +20,7 @@ from limner.api.leaving import Presence, tell_when_left
 from limner.api.manners import Manners, manners_of
 from limner.api.replies import Links
 from limner.core import Operation, Request, Warning
-from limner.errors import ClientLeft, InvalidRequest
+from limner.errors import ClientLeft, InvalidRequest, RegionNotFound
 from limner.jobs import Job, JobEvent, Outcome, ResponseFormat, Submission
 from limner.store.rows import Hook
 
@@ -30,12 +31,16 @@ Read: TypeAlias = Callable[[], Coroutine[Any, Any, tuple[Request, tuple[Warning,
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An accepted job and the exchange that brought it. ``headers`` are those that every reply about it carries."""
+    """An accepted job and the exchange that brought it. ``headers`` are those that every reply about it carries.
+
+    In an exchange that ``converses``, a question back is the outcome of a job that has failed for want of its answer.
+    """
 
     http: HttpRequest
     gateway: Gateway
     job: Job
     headers: dict[str, str]
+    converses: bool = False
 
     @property
     def links(self) -> Links:
@@ -44,11 +49,26 @@ class Call:
 
     async def outcome(self) -> Outcome:
         """Wait for the pictures; raises the job's error."""
-        return await self.job.result()
+        try:
+            return await self.job.result()
+        except RegionNotFound as error:
+            return self._asked_back(error)
 
     def events(self) -> AsyncIterator[JobEvent | None]:
         """What happens to the job, and None whenever nothing has happened for KEEP_ALIVE_S."""
-        return with_keep_alive(self.job.events())
+        return with_keep_alive(self._events())
+
+    async def _events(self) -> AsyncIterator[JobEvent]:
+        try:
+            async for event in self.job.events():
+                yield event
+        except RegionNotFound as error:
+            yield self._asked_back(error)
+
+    def _asked_back(self, error: RegionNotFound) -> Outcome:
+        if not self.converses:
+            raise error
+        return asked_back(self.job, error)
 
 
 Reply: TypeAlias = Callable[[Call], Coroutine[Any, Any, Response]]
@@ -64,7 +84,7 @@ async def job_accepted(call: Call) -> Response:
 class Wire:
     """How a dialect answers: ``reply`` waits for the outcome and renders it; ``stream``, where the client asked for
     one, gives a body of ``stream_type`` bit by bit (errors too) instead; ``accepted`` is the 202 of a job that nobody
-    waits for; ``previous`` is the job that this one goes on from."""
+    waits for; ``previous`` is the job that this one goes on from; ``converses``: it may ask back in words."""
 
     reply: Reply
     stream: Stream | None = None
@@ -72,6 +92,7 @@ class Wire:
     accepted: Reply = job_accepted
     response_format: ResponseFormat = "b64_json"
     previous: str | None = None
+    converses: bool = False
 
 
 async def conduct(
@@ -108,7 +129,7 @@ async def conduct(
                 manners.idempotency_key, hook, detached, warnings, wire.response_format, wire.previous
             )
             job = await seat.submit(request, submission)
-        call = Call(http, gateway, job, job_headers(job, replayed=seat.replayed))
+        call = Call(http, gateway, job, job_headers(job, replayed=seat.replayed), wire.converses)
         http.state.headers = call.headers  # an error that leaves here is rendered with them
         if detached and not await _ended(job, manners):
             return await wire.accepted(call)

@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from limner.api import chat_docs
 from limner.api.asking import read_object, understood
+from limner.api.asking_back import may_ask_back
 from limner.api.calls import Call, Wire, conduct
 from limner.api.chat_agent import led
 from limner.api.chat_fields import ChatAsked, read_chat, settle_chat, settle_words, unspoken
@@ -175,6 +176,7 @@ def _wire(http: HttpRequest, asked: ChatAsked, telling: Telling) -> Wire:
         reply=body,
         stream=stream if asked.fields.stream else None,
         response_format="url" if asked.form.urls == "link" else "b64_json",
+        converses=may_ask_back(asked.fields.modalities),
     )
 
 

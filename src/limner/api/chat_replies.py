@@ -204,7 +204,7 @@ def failure(head: Head, error: LimnerError) -> Iterator[bytes]:
 
 def require_kept(job: Job, outcome: Outcome) -> None:
     """Raise NotFound when the pictures that a job has made are no longer there."""
-    if not outcome.pictures and job.request.operation is not Operation.DESCRIBE:
+    if not outcome.pictures and outcome.text is None and job.request.operation is not Operation.DESCRIBE:
         raise NotFound(f"the pictures of {job.id} are no longer kept")
 
 

@@ -25,8 +25,8 @@ QUERY_KEYED = re.compile(r"/v1beta1?/.*|/v1/models/.+:\w+")  # where Google's cl
 BASIC_PREFIX = "/sdapi/"  # whose clients know HTTP Basic alone
 
 READING = frozenset({"GET", "HEAD"})
-PUBLIC = frozenset({"/", "/health", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
-PUBLIC_PREFIXES = ("/health/",)
+PUBLIC = frozenset({"/", "/health", "/docs", "/openapi.json"})
+PUBLIC_PREFIXES = ("/health/", "/docs/static/")
 SIGNED_PREFIXES = ("/files/", "/v1/files/")  # public with a signature, which the handler verifies
 # The scope that a route needs: the first line whose path prefix and method fit.
 NEEDED: tuple[tuple[str, frozenset[str] | None, Scope], ...] = (

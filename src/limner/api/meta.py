@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 from fastapi import APIRouter
+from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.requests import Request as HttpRequest
 from starlette.responses import RedirectResponse, Response
 
@@ -18,6 +19,8 @@ from limner.errors import NotFound
 from limner.roster import Roster, ServedModel
 
 router = APIRouter(tags=["Server"])
+PAGE_FILES = "docs/static"
+PAGE_PACKAGE = ("fastapi_offline", "static")  # Swagger UI's script and style, with their folder
 
 
 @router.head("/", include_in_schema=False)
@@ -25,6 +28,19 @@ router = APIRouter(tags=["Server"])
 async def front() -> Response:
     """Whoever opens the server's address in a browser is shown what it can do."""
     return RedirectResponse("docs")  # relative: a proxy may serve all of this under a prefix
+
+
+@router.head("/docs", include_in_schema=False)
+@router.get("/docs", include_in_schema=False)
+async def page() -> Response:
+    """`/openapi.json` to read and try out; all that the page needs comes from here, and by relative addresses too."""
+    return get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title="limner",
+        swagger_js_url=f"{PAGE_FILES}/swagger-ui-bundle.js",
+        swagger_css_url=f"{PAGE_FILES}/swagger-ui.css",
+        swagger_favicon_url=f"{PAGE_FILES}/favicon.png",
+    )
 
 
 @router.head("/v1/models", include_in_schema=False)

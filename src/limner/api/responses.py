@@ -14,11 +14,12 @@ from starlette.responses import Response
 
 from limner.api import responses_docs
 from limner.api.asking import read_object, understood
+from limner.api.asking_back import answer_of, may_ask_back
 from limner.api.calls import Call, Wire, conduct, job_accepted
 from limner.api.chat_pictures import MASK, in_order
 from limner.api.chat_replies import Telling, words_answer
 from limner.api.chat_turns import Asking, Plan, fitted, planned
-from limner.api.composing import Brief, to_request
+from limner.api.composing import Brief, name_given, to_request
 from limner.api.doorkeeper import caller_of
 from limner.api.drawing import Drawing, in_their_words, settle, settle_spoken
 from limner.api.gateway import gateway_of
@@ -61,7 +62,7 @@ async def create(http: HttpRequest) -> Response:
         request, warnings = await to_request(http, spec, brief)
         return request, (*asked.warnings, *told, *more, *warnings)
 
-    wire = _wire(asked, Telling(plan.reason, names))
+    wire = _wire(asked, Telling(plan.reason, names, name_given(http, asked.model, spec)))
     try:
         return await conduct(http, spec.id, read, wire, detached=bool(asked.fields.background))
     except LimnerError as error:
@@ -156,7 +157,7 @@ async def _kept(http: HttpRequest, job_or_none: str | None) -> Job | None:
 
 
 def _turns(job: Job) -> tuple[Turn, ...]:
-    outcome = job.outcome
+    outcome = answer_of(job)
     made = (
         [] if outcome is None else [Shown(one.id, 1, "assistant", "previous_response_id") for one in outcome.pictures]
     )
@@ -172,9 +173,10 @@ async def _job(http: HttpRequest, response_id: str, param: str) -> Job:
 
 
 async def _shown(http: HttpRequest, job: Job) -> Response:
-    if job.outcome is None:
+    outcome = answer_of(job)
+    if outcome is None:
         return _json(orjson.dumps(unfinished(job, NOTHING_ECHOED)))
-    return _json(await completed(gateway_of(http), job, job.outcome, NOTHING_ECHOED, Telling(None, {})))
+    return _json(await completed(gateway_of(http), job, outcome, NOTHING_ECHOED, Telling(None, {})))
 
 
 def _wire(asked: ResponseAsked, telling: Telling) -> Wire:
@@ -183,7 +185,7 @@ def _wire(asked: ResponseAsked, telling: Telling) -> Wire:
         return _json(await completed(call.gateway, call.job, outcome, asked.echo, telling), call)
 
     async def queued(call: Call) -> Response:
-        return _json(orjson.dumps(unfinished(call.job, asked.echo, background=True)), call)
+        return _json(orjson.dumps(unfinished(call.job, asked.echo, telling.model, background=True)), call)
 
     async def stream(call: Call) -> AsyncIterator[bytes]:
         """Events, with comments to keep the line open; a failure is the last one."""
@@ -214,6 +216,7 @@ def _wire(asked: ResponseAsked, telling: Telling) -> Wire:
         stream=stream if asked.fields.stream else None,
         accepted=queued if asked.fields.background else job_accepted,
         previous=None if asked.fields.previous_response_id is None else job_id(asked.fields.previous_response_id),
+        converses=may_ask_back(asked.modalities),
     )
 
 

@@ -56,6 +56,8 @@ def _turn(item: object, index: int, where: str) -> Turn:
     match kind:
         case "message":
             return read_turn(item, index, where)
+        case "image_generation_call" if isinstance(item, dict) and item.get("status") == "failed":
+            return Turn("tool", "")
         case "image_generation_call" | "item_reference":
             assert isinstance(item, dict)
             return Turn("assistant", "", (Shown(_made(item, where), index, "assistant", where),))

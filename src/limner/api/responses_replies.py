@@ -54,9 +54,9 @@ def item(job: Job, index: int, status: str, result: str | None = None) -> dict[s
     }
 
 
-def head_of(job: Job) -> Head:
-    """What the Response of a job is known by."""
-    return Head(response_id(job), int(job.times.created_at_s), job.model)
+def head_of(job: Job, model: str | None = None) -> Head:
+    """What the Response of a job is known by; ``model`` is how the client calls the one that draws."""
+    return Head(response_id(job), int(job.times.created_at_s), model or job.model)
 
 
 def head_of_words(model: str) -> Head:
@@ -127,14 +127,15 @@ def said(answer: Answer, echo: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def unfinished(job: Job, echo: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    """A job that goes on, or has ended without pictures."""
+def unfinished(job: Job, echo: Mapping[str, Any], model: str | None = None, **more: Any) -> dict[str, Any]:
+    """A job that goes on, or has ended without pictures; ``model`` as in `head_of`."""
+    head = head_of(job, model)
     if job.error is None:
-        return response(head_of(job), STATUSES[job.status], echo, [], **more)
+        return response(head, STATUSES[job.status], echo, [], **more)
     if job.status == "cancelled":
-        return response(head_of(job), "cancelled", echo, [], **more)
+        return response(head, "cancelled", echo, [], **more)
     error = {"code": job.error.code, "message": job.error.message}
-    return response(head_of(job), "failed", echo, [], error=error, **more)
+    return response(head, "failed", echo, [], error=error, **more)
 
 
 @dataclass(slots=True)
@@ -145,6 +146,7 @@ class Events:
     echo: Mapping[str, Any]
     telling: Telling
     spoken: bool = False
+    spoken_at: int = 0  # which of the output's items the words are
     _numbers: Iterator[int] = field(default_factory=count)
 
     @property
@@ -153,15 +155,19 @@ class Events:
         return self.call.job
 
     @property
+    def _head(self) -> Head:
+        return head_of(self._job, self.telling.model)
+
+    @property
     def _speaks(self) -> bool:
         return self._job.request.operation is Operation.DESCRIBE
 
     def opening(self) -> list[bytes]:
         """Accepted, and at work on every picture, or on the answer."""
         job = self._job
-        events = self._begun(head_of(job))
+        events = self._begun(self._head)
         if self._speaks:
-            return [*events, *self._opened(head_of(job))]
+            return [*events, *self._opened(self._head)]
         for index in range(job.request.n):
             events.append(
                 self._event("response.output_item.added", output_index=index, item=item(job, index, "in_progress"))
@@ -172,7 +178,7 @@ class Events:
     def words(self, text: str) -> bytes:
         """More of the answer."""
         self.spoken = True
-        return self._of_text("delta", head_of(self._job), delta=text, logprobs=[])
+        return self._of_text("delta", self._head, delta=text, logprobs=[])
 
     def said(self, answer: Answer) -> list[bytes]:
         """A whole stream of words for which nothing was run."""
@@ -186,25 +192,25 @@ class Events:
         return [self._event("response.created", response=begun), self._event("response.in_progress", response=begun)]
 
     def _opened(self, head: Head) -> list[bytes]:
-        item_id = message(head, "")["id"]
-        added = self._event("response.output_item.added", output_index=0, item=message(head, "in_progress"))
-        return [added, self._of_part("added", item_id, "")]
+        begun = message(head, "in_progress")
+        added = self._event("response.output_item.added", output_index=self.spoken_at, item=begun)
+        return [added, self._of_part("added", begun["id"], "")]
 
     def _closed(self, head: Head, text: str) -> list[bytes]:
         done = message(head, "completed", text)
         return [
             self._of_text("done", head, text=text, logprobs=[]),
             self._of_part("done", done["id"], text),
-            self._event("response.output_item.done", output_index=0, item=done),
+            self._event("response.output_item.done", output_index=self.spoken_at, item=done),
         ]
 
     def _of_text(self, kind: str, head: Head, **more: Any) -> bytes:
-        item_id = message(head, "")["id"]
-        return self._event(f"response.output_text.{kind}", item_id=item_id, output_index=0, content_index=0, **more)
+        place: dict[str, Any] = {"item_id": message(head, "")["id"], "output_index": self.spoken_at, "content_index": 0}
+        return self._event(f"response.output_text.{kind}", **place, **more)
 
     def _of_part(self, kind: str, item_id: str, text: str) -> bytes:
-        part = _part(text)
-        return self._event(f"response.content_part.{kind}", item_id=item_id, output_index=0, content_index=0, part=part)
+        place: dict[str, Any] = {"item_id": item_id, "output_index": self.spoken_at, "content_index": 0}
+        return self._event(f"response.content_part.{kind}", **place, part=_part(text))
 
     async def partial(self, preview: Preview) -> bytes:
         """A partial picture, in the format asked for."""
@@ -225,10 +231,12 @@ class Events:
         job = self._job
         assert self.call is not None, "without a job there are no pictures"
         files = await _files(self.call.gateway, job, outcome)
-        if self._speaks:
-            if outcome.text and not self.spoken:  # the words were made by another process
+        for event in self._unmade(outcome):
+            yield event
+        if outcome.text is not None:
+            if outcome.text and not self.spoken:  # the words were made by another process, or ask back
                 yield self.words(outcome.text)
-            for event in self._closed(head_of(job), outcome.text or ""):
+            for event in self._closed(self._head, outcome.text):
                 yield event
         for index in range(len(outcome.pictures)):
             yield self._of_call("completed", index)
@@ -237,12 +245,17 @@ class Events:
         whole = _completed(job, outcome, self.echo, self.telling, files)
         yield self._event("response.completed", files, response=whole)
 
+    def _unmade(self, outcome: Outcome) -> list[bytes]:
+        """The calls that came to nothing, and words in their place."""
+        calls = _unmade(self._job, outcome)
+        self.spoken_at = len(calls)
+        done = [self._event("response.output_item.done", output_index=i, item=one) for i, one in enumerate(calls)]
+        return [*done, *(self._opened(self._head) if calls else ())]
+
     def failure(self, error: LimnerError) -> bytes:
         """The end of a job without pictures."""
         told_as = {"code": error.code, "message": error.message}
-        return self._event(
-            "response.failed", response=response(head_of(self._job), "failed", self.echo, [], error=told_as)
-        )
+        return self._event("response.failed", response=response(self._head, "failed", self.echo, [], error=told_as))
 
     def _of_call(self, kind: str, index: int, files: Embedded | None = None, **more: Any) -> bytes:
         name = f"response.image_generation_call.{kind}"
@@ -265,12 +278,14 @@ async def _files(gateway: Gateway, job: Job, outcome: Outcome) -> Embedded:
 def _completed(
     job: Job, outcome: Outcome, echo: Mapping[str, Any], telling: Telling, files: Embedded
 ) -> dict[str, Any]:
+    head = head_of(job, telling.model)
     items = [item(job, index, "completed", files.text(index)) for index in range(len(outcome.pictures))]
+    items += _unmade(job, outcome)
     if outcome.text is not None:
-        items.append(message(head_of(job), "completed", outcome.text))
+        items.append(message(head, "completed", outcome.text))
     ended_at_s = job.times.ended_at_s or job.times.created_at_s
     return response(
-        head_of(job),
+        head,
         "completed",
         echo,
         items,
@@ -278,6 +293,13 @@ def _completed(
         usage=_usage(job, outcome),
         limner=told(job, outcome, telling),
     )
+
+
+def _unmade(job: Job, outcome: Outcome) -> list[dict[str, Any]]:
+    """The calls for pictures in whose place the answer asks back."""
+    if outcome.text is None or job.request.operation is Operation.DESCRIBE:
+        return []
+    return [item(job, index, "failed") for index in range(job.request.n)]
 
 
 def _usage(job: Job, outcome: Outcome) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Composed:
         return self._inner.healthy
 
     async def generate(self, request: Request) -> AsyncGenerator[Event, None]:
-        """The inner backend's events, their pictures finished. Raises InvalidRequest where no region is found."""
+        """The inner backend's events, their pictures finished. Raises RegionNotFound where no region is found."""
         part = await self._part(request)
         async with aclosing(self._inner.generate(part.request)) as events:
             async for event in events:

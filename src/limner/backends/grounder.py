@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from limner.core import Picture
-from limner.errors import NotReady
+from limner.errors import LimnerError, NotReady
 
 if TYPE_CHECKING:
     from limner.engine.grounding import Grounding
@@ -25,14 +25,15 @@ class Grounder(Protocol):
     async def mask(self, picture: Picture, words: str) -> Picture:
         """A mask in mode L, as large as ``picture``: 255 where what ``words`` name is, 0 elsewhere, soft at its edge.
 
-        Raises InvalidRequest(param="region") where nothing of it was found, and where it would be everything.
+        Raises RegionNotFound where nothing of it was found, InvalidRequest where it would be everything.
         """
         ...
 
 
 class EngineGrounder:
     """A model on this machine. ``source`` is "embedded:NAME", a directory or a Hugging Face id; it is loaded by `load`
-    or by the first `mask`. Pictures are looked at one after another."""
+    or by the first `mask`. Where that fails it is the server's fault, not a request's. Pictures are looked at one after
+    another."""
 
     def __init__(self, source: str = EMBEDDED, *, device: str = "auto") -> None:
         self._source, self._device = source, device
@@ -41,7 +42,7 @@ class EngineGrounder:
         self._closed = False
 
     async def load(self) -> str:
-        """Load the model, unless it is, and say what identifies its weights. Raises LimnerError with the reason it
+        """Load the model, unless it is, and say what identifies its weights. Raises NotReady with the reason it
         cannot be used."""
         return await self._on_thread(lambda: self._loaded().revision)
 
@@ -65,5 +66,8 @@ class EngineGrounder:
         if self._model is None:
             from limner.engine.grounding import Grounding
 
-            self._model = Grounding.load(self._source, self._device)
+            try:
+                self._model = Grounding.load(self._source, self._device)
+            except LimnerError as error:
+                raise NotReady(f"the grounder cannot be loaded: {error.message}") from error
         return self._model

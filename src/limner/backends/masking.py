@@ -14,7 +14,7 @@ from limner.backends.pixels import grey, opaque, picture_of, resized
 from limner.catalogue.sizing import extended, fit, problem
 from limner.catalogue.spec import SizeRules
 from limner.core import ParamValue, Picture, Size
-from limner.errors import InvalidRequest
+from limner.errors import RegionNotFound
 from limner.media.canvas import Box
 from limner.media.mask import REPAINTED
 
@@ -60,11 +60,11 @@ def extending(picture: Picture, params: Mapping[str, ParamValue], size: Size, ru
 def changing(picture: Picture, region: Picture, size: Size, rules: SizeRules) -> Repainting:
     """``picture`` at ``size``, of which what ``region`` marks is repainted, and a little around it.
 
-    Raises InvalidRequest where it marks nothing.
+    Raises RegionNotFound where it marks nothing.
     """
     marked = grey(region).point(lambda value: 255 if value >= REPAINTED else 0)
     if marked.getbbox() is None:
-        raise InvalidRequest("Invalid value for 'region': nothing of it was found in the picture", param="region")
+        raise RegionNotFound("Invalid value for 'region': nothing of it was found in the picture", param="region")
     side = min(marked.size)
     softness = max(1.0, side * SOFT)
     grown = ImageChops.lighter(marked, _grown(marked, round(side * GROWN + 2 * softness)))

@@ -96,6 +96,9 @@ def renumbered(prompt: str, scene: Scene, picked: Picked) -> str:
 
 def _name(said: str, read: str, place: int) -> str:
     """What points at a picture, which is read as ``read``, pointing at the ``place``-th."""
+    chinese = pattern(data()["pointing"]["zh_pointed"]).match(read)
+    if chinese is not None:
+        return f"图{place}的{said[chinese.end() :]}"
     thing = pattern(_thing()).fullmatch(read)
     if thing is not None and pattern(data()["pointing"]["noun"]).fullmatch(thing[2]) is None:
         return f"{said[: thing.start(1)]}{said[thing.end(1) + 1 :]} of image {place}"
@@ -216,7 +219,8 @@ def _made_for(scene: Scene, thing: str) -> int | None:
 
 
 def _one_of_a_set(scene: Scene) -> list[tuple[int, int, int | None]]:
-    """Such as "the second balloon", when the newest drawing is of a balloon and came in several pictures."""
+    """Such as "the second balloon", when the newest drawing is of a balloon and came in several pictures; what else is
+    "the second balloon" is a thing within a picture."""
     drawn = None if scene.attached else drawing_before(scene)
     if drawn is None:
         return []
@@ -225,9 +229,11 @@ def _one_of_a_set(scene: Scene) -> list[tuple[int, int, int | None]]:
     if len(shown) < 2:
         return []
     table, said = data()["pointing"], drawn.heard.core.replace(",", " ").split()
-    matches = pattern(rf"(?<!\w){_thing()}(?!\w)").finditer(scene.heard.core)
-    things = [match for match in matches if match[2] in said and not pattern(table["noun"]).fullmatch(match[2])]
-    placed = ((match, _place(scene, shown, table["ordinals"][match[1]])) for match in things)
+    spaced = pattern(rf"(?<!\w){_thing()}(?!\w)").finditer(scene.heard.core)
+    things = [match for match in spaced if match[2] in said and not pattern(table["noun"]).fullmatch(match[2])]
+    chinese = pattern(table["zh_thing"]).finditer(scene.heard.core)
+    things += [match for match in chinese if match[2] in drawn.heard.core]
+    placed = ((match, _place(scene, shown, table["ordinals"].get(match[1]) or number(match[1]))) for match in things)
     return [(match.start(), match.end(), place) for match, place in placed if place is not None]
 
 

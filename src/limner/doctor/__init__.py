@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 from limner.config import Settings
 from limner.doctor.finding import Check, Finding, problem
+from limner.doctor.helpers import check_helpers
 from limner.doctor.machine import check_clock, check_data, check_device, check_disk, check_port, check_python
 from limner.doctor.models import check_models
 from limner.doctor.parts import check_blobs, check_database, check_traces
@@ -28,6 +29,7 @@ CHECKS: dict[str, Check] = {
     "pictures": check_blobs,
     "device": check_device,
     "models": check_models,
+    "helpers": check_helpers,
     "port": check_port,
     "traces": check_traces,
 }

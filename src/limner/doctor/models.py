@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from limner.catalogue.spec import LOCAL, SPEAKER
 from limner.config import Settings
 from limner.doctor.finding import Finding, ok, problem, shown_bytes, warning
+from limner.doctor.helpers import look_at_tool
 from limner.engine import EngineSettings, ModelSource, probe
 from limner.engine.weights import Weights, on_disk
 from limner.errors import InvalidRequest, LimnerError
 from limner.runtime import find_models, sources
 
-ELSEWHERE = Weights(0, 0)
 ROOM = 1.3  # activations and what the allocator keeps, over the weights alone
 
 
@@ -48,8 +48,8 @@ def _each(settings: Settings, bytes_per_number: int) -> tuple[list[Finding], int
         except LimnerError as error:
             findings.append(problem(error.message, "correct the name; `limner models` lists those of the catalogue"))
             continue
-        if found is ELSEWHERE:
-            findings.append(ok(f"{name}: looked at when it is loaded"))
+        if isinstance(found, Finding):
+            findings.append(found)
         elif found is None:
             message = f"{name}: not on this machine yet"
             findings.append(warning(message, "the first start downloads it: that takes time and room in HF_HOME"))
@@ -62,13 +62,13 @@ def _each(settings: Settings, bytes_per_number: int) -> tuple[list[Finding], int
     return findings, need
 
 
-def _weights(settings: Settings, name: str) -> Weights | None:
-    """A model's weights, None where they have to be downloaded, ELSEWHERE of what is no checkpoint in a directory.
-    Raises InvalidRequest or NotReady."""
+def _weights(settings: Settings, name: str) -> Weights | Finding | None:
+    """A model's weights, None where they have to be downloaded, and all that there is to say of what is no checkpoint
+    in a directory. Raises InvalidRequest or NotReady."""
     (spec,) = find_models(settings.model_copy(update={"models": (name,), "stand_in": "", "suite": "no"}))
     route = spec.loads or spec.routes[0]
     if route.backend not in (LOCAL, SPEAKER):
-        return ELSEWHERE
+        return look_at_tool(name, route)
     source = ModelSource(spec.id, route.source)
     return on_disk(source, probe(source))
 

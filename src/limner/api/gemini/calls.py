@@ -11,6 +11,7 @@ from typing import Any
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
+from limner.api.asking_back import may_ask_back
 from limner.api.calls import Read, Wire, conduct
 from limner.api.chat_pictures import in_order
 from limner.api.chat_replies import Answer, Head, Telling, words_answer
@@ -102,7 +103,9 @@ async def answer(http: HttpRequest, model: str, asked: Asked, form: Form) -> Res
                 return nothing_response()
             return form.said(words_answer(Head.of_words(model), plan.prompt, plan.reply, plan.reason))
         prepared = prepare(http, plan, asked)
-        return await conduct(http, prepared.spec.id, prepared.read, form.wire_of(prepared.telling))
+        wire = form.wire_of(prepared.telling)
+        wire = replace(wire, converses=wire.converses and may_ask_back(asked.modalities))
+        return await conduct(http, prepared.spec.id, prepared.read, wire)
     except LimnerError as error:
         in_their_words(error, asked.names)
         raise

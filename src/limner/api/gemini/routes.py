@@ -6,7 +6,7 @@ use for Vertex AI (``/v1beta1/publishers/google/...``, ``/v1beta1/projects/...``
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 from fastapi import APIRouter
@@ -32,6 +32,7 @@ from limner.errors import InvalidRequest, LimnerError
 router = APIRouter(tags=["Google"])
 SSE_KEEP_ALIVE = b"\n\n"  # an empty event: Google's SDKs take comments for broken JSON
 JSON_KEEP_ALIVE = b"\n"
+Render: TypeAlias = Callable[[Call, Telling], Coroutine[Any, Any, bytes]]
 
 
 @router.post("/v1beta1/{parent:path}models/{model_id:path}:generateContent", include_in_schema=False)
@@ -40,7 +41,7 @@ JSON_KEEP_ALIVE = b"\n"
 async def generate_content(http: HttpRequest, model_id: str) -> Response:
     """Draw what the last turn of a conversation asks for."""
     _wants_sse(http, allowed=("json",))
-    return await answer(http, model_id, await _generation(http, model_id), _plain(generation))
+    return await answer(http, model_id, await _generation(http, model_id), PLAIN)
 
 
 @router.post("/v1beta1/{parent:path}models/{model_id:path}:streamGenerateContent", include_in_schema=False)
@@ -57,7 +58,7 @@ async def stream_generate_content(http: HttpRequest, model_id: str) -> Response:
 @router.post("/v1/models/{model_id:path}:predict", openapi_extra=docs.PREDICT)
 async def predict(http: HttpRequest, model_id: str) -> Response:
     """Draw pictures from a prompt, as Imagen's clients ask for them."""
-    return await answer(http, model_id, read_prediction(await _body(http)), _plain(prediction))
+    return await answer(http, model_id, read_prediction(await _body(http)), PREDICTED)
 
 
 @router.post("/v1beta1/{parent:path}models/{model_id:path}:countTokens", include_in_schema=False)
@@ -102,7 +103,7 @@ def _wants_sse(http: HttpRequest, *, allowed: tuple[str, ...]) -> bool:
     return form == "sse"
 
 
-def _whole(render: Callable[[Call, Telling], Coroutine[Any, Any, bytes]]) -> Callable[[Telling], Wire]:
+def _whole(render: Render, *, converses: bool) -> Callable[[Telling], Wire]:
     """A wire that waits for the pictures and answers with what ``render`` makes of them."""
 
     def wire_of(telling: Telling) -> Wire:
@@ -110,9 +111,12 @@ def _whole(render: Callable[[Call, Telling], Coroutine[Any, Any, bytes]]) -> Cal
             content = await render(call, telling)
             return Response(content, media_type="application/json", headers=call.headers)
 
-        return Wire(reply=reply)
+        return Wire(reply=reply, converses=converses)
 
     return wire_of
+
+
+_generated = _whole(generation, converses=True)
 
 
 def _in_events(telling: Telling) -> Wire:
@@ -120,7 +124,7 @@ def _in_events(telling: Telling) -> Wire:
         async for chunk in chunks(call, telling):
             yield SSE_KEEP_ALIVE if chunk is None else b"data: " + chunk + b"\r\n\r\n"
 
-    return replace(_whole(generation)(telling), stream=stream, stream_type="text/event-stream")
+    return replace(_generated(telling), stream=stream, stream_type="text/event-stream")
 
 
 def _in_array(telling: Telling) -> Wire:
@@ -134,7 +138,7 @@ def _in_array(telling: Telling) -> Wire:
             before = b",\r\n"
         yield b"]"
 
-    return replace(_whole(generation)(telling), stream=stream, stream_type="application/json")
+    return replace(_generated(telling), stream=stream, stream_type="application/json")
 
 
 def _said_whole(words: Answer) -> Response:
@@ -149,10 +153,7 @@ def _said_in_array(words: Answer) -> Response:
     return Response(b"[" + said(words) + b"]", media_type="application/json")
 
 
-def _plain(render: Callable[[Call, Telling], Coroutine[Any, Any, bytes]]) -> Form:
-    return Form(_whole(render), _said_whole)
-
-
+PLAIN, PREDICTED = Form(_generated, _said_whole), Form(_whole(prediction, converses=False), _said_whole)
 IN_EVENTS, IN_ARRAY = Form(_in_events, _said_in_events), Form(_in_array, _said_in_array)
 
 
