@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from limner.api.chat_forms import Form, Hints, ReplyForm, Urls, chosen, expected
+from limner.api.chat.forms import Form, Hints, ReplyForm, Urls, chosen, expected
 
 ROUTELLM = {"num_images": 1}
 OPENROUTER = {"aspect_ratio": "16:9", "image_size": "2K"}

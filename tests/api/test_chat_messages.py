@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from limner.api.chat_messages import read_messages, url_of
+from limner.api.chat.messages import read_messages, url_of
 from limner.chat import Conversation, Shown, Turn, without_repeats
 from limner.errors import InvalidRequest, MissingParameter
 

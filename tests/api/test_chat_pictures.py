@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from limner.api.chat_pictures import in_order, take_pictures
+from limner.api.chat.pictures import in_order, take_pictures
 from limner.catalogue import Catalogue, ParamSpec
 from limner.chat import Shown
 from limner.errors import InvalidRequest, MissingParameter, UnknownParameter

@@ -2,7 +2,7 @@
 
 import pytest
 
-from limner.api.chat_prompt import wanted
+from limner.api.chat.prompt import wanted
 from limner.chat import Conversation, Shown, Turn
 from limner.errors import MissingParameter
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from chaos.asks import Ask, asks
-from limner.api.openai_fields import flatten, parse
+from limner.api.openai.fields import flatten, parse
 from limner.catalogue import Catalogue
 
 ACCOUNTS = ("metered", "free")

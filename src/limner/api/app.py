@@ -16,31 +16,12 @@ from starlette.staticfiles import StaticFiles
 
 from limner import __version__
 from limner.accounts import Keyring, open_keyring, prepare
-from limner.api import (
-    chat,
-    chat_docs,
-    files,
-    health,
-    job_docs,
-    jobs,
-    meta,
-    model_docs,
-    openai_docs,
-    openai_images,
-    openrouter,
-    openrouter_docs,
-    openrouter_models,
-    operations,
-    operations_docs,
-    rerun,
-    responses,
-    responses_docs,
-    server_docs,
-    usage,
-)
+from limner.api import files, health, meta, model_docs, rerun, server_docs, usage
 from limner.api.a1111 import docs as a1111_docs
 from limner.api.a1111 import routes as a1111
 from limner.api.a1111.errors import ENVELOPE as A1111S
+from limner.api.chat import docs as chat_docs
+from limner.api.chat import routes as chat
 from limner.api.documents import complete
 from limner.api.doorkeeper import Doorkeeper
 from limner.api.envelope import Envelopes
@@ -48,12 +29,23 @@ from limner.api.gateway import Gateway
 from limner.api.gemini import docs as gemini_docs
 from limner.api.gemini import routes as gemini
 from limner.api.gemini.errors import ENVELOPE as GOOGLES
-from limner.api.job_replies import job_body
+from limner.api.jobs import docs as job_docs
+from limner.api.jobs import routes as jobs
+from limner.api.jobs.replies import job_body
 from limner.api.middleware import Exchange
+from limner.api.openai import docs as openai_docs
+from limner.api.openai import routes as openai_images
+from limner.api.openrouter import docs as openrouter_docs
+from limner.api.openrouter import models as openrouter_models
+from limner.api.openrouter import routes as openrouter
+from limner.api.operations import docs as operations_docs
+from limner.api.operations import routes as operations
 from limner.api.pictures import PictureReader, PixelBudget
 from limner.api.relay import docs as relay_docs
 from limner.api.relay import routes as relay
 from limner.api.relay.errors import ENVELOPE as RELAYS
+from limner.api.responses import docs as responses_docs
+from limner.api.responses import routes as responses
 from limner.api.watch import Watch
 from limner.config import Settings
 from limner.errors import InvalidRequest, LimnerError, MethodNotAllowed, NotFound, NotReady, TooLarge

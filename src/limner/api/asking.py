@@ -13,7 +13,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request as HttpRequest
 
 from limner.api.gateway import gateway_of
-from limner.api.openai_fields import ImageFields, flatten, model_params, parse, read_json
+from limner.api.openai.fields import ImageFields, flatten, model_params, parse, read_json
 from limner.api.pictures import Source
 from limner.api.sources import read_source
 from limner.catalogue.resolve import PICTURELESS, PROMPTED

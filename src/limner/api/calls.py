@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from limner.api.asking_back import asked_back
 from limner.api.doorkeeper import caller_of
 from limner.api.gateway import Gateway, gateway_of
-from limner.api.job_replies import accepted_response, estimate_response
+from limner.api.jobs.replies import accepted_response, estimate_response
 from limner.api.leaving import Presence, tell_when_left
 from limner.api.manners import Manners, manners_of
 from limner.api.replies import Links

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from limner.api.asking import output_of
-from limner.api.openai_fields import TAKEN_WITHOUT_EFFECT, read_loras
+from limner.api.openai.fields import TAKEN_WITHOUT_EFFECT, read_loras
 from limner.api.shapes import SHAPE_WORDS, has_shape_words, size_in_words
 from limner.api.validation import checked_fields
 from limner.catalogue.spec import ModelSpec

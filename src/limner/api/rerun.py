@@ -12,13 +12,13 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from limner.api import openai_docs
 from limner.api.asking import Asked, Body, from_json, read_object
 from limner.api.doorkeeper import caller_of
 from limner.api.files import owned_image
 from limner.api.gateway import gateway_of
-from limner.api.openai_fields import flatten
-from limner.api.openai_images import answer
+from limner.api.openai import docs as openai_docs
+from limner.api.openai.fields import flatten
+from limner.api.openai.routes import answer
 from limner.core import Operation, Request, Warning
 from limner.errors import Conflict
 from limner.records import pixels_sha256

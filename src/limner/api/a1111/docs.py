@@ -23,7 +23,7 @@ from limner.api.documents import (
     ref,
     reply,
 )
-from limner.api.openai_docs import JOB_HEADERS, MANNERS
+from limner.api.openai.docs import JOB_HEADERS, MANNERS
 
 ERROR: Final[Docs] = obj(
     {"error": STRING, "detail": STRING, "body": STRING, "errors": STRING, "param": nullable(STRING)}

@@ -13,15 +13,15 @@ from starlette.responses import Response
 
 from limner.api.asking_back import may_ask_back
 from limner.api.calls import Read, Wire, conduct
-from limner.api.chat_pictures import in_order
-from limner.api.chat_replies import Answer, Head, Telling, words_answer
-from limner.api.chat_turns import Asking, Plan, fitted, planned
+from limner.api.chat.pictures import in_order
+from limner.api.chat.replies import Answer, Head, Telling, words_answer
+from limner.api.chat.turns import Asking, Plan, fitted, planned
 from limner.api.composing import Brief, to_request
 from limner.api.drawing import Drawing, in_their_words, settle, settle_spoken, told_in_their_words
 from limner.api.gateway import gateway_of
 from limner.api.gemini.asking import SYSTEM, Asked, system_words, unspoken
 from limner.api.gemini.fields import ignored
-from limner.api.job_replies import nothing_response
+from limner.api.jobs.replies import nothing_response
 from limner.api.manners import manners_of
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import shown

@@ -25,7 +25,7 @@ from limner.api.gemini.contents import ROLES, UNUSED
 from limner.api.gemini.errors import STATUS
 from limner.api.gemini.imagen import HARMLESS
 from limner.api.gemini.imagen import UNUSED as UNUSED_PARAMETERS
-from limner.api.openai_docs import JOB_HEADERS, MANNERS
+from limner.api.openai.docs import JOB_HEADERS, MANNERS
 
 ERROR: Final[Docs] = obj(
     {

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from limner.api.calls import Call
-from limner.api.chat_replies import Answer, Telling, told
+from limner.api.chat.replies import Answer, Telling, told
 from limner.api.drawing import in_their_words
 from limner.api.embedding import Embedded, embedded
 from limner.api.gemini.errors import error_body

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from limner.api.asking import read_object, understood
 from limner.api.calls import Call, Wire
-from limner.api.chat_replies import Answer, Telling
+from limner.api.chat.replies import Answer, Telling
 from limner.api.doorkeeper import caller_of
 from limner.api.drawing import in_their_words
 from limner.api.gateway import gateway_of

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from limner.api.a1111.docs import TOLD
 from limner.api.documents import ASKED_BACK, INTEGER, NUMBER, STRING, Docs, array, nullable, obj, query, ref, reply
-from limner.api.openai_docs import JOB_HEADERS, MANNERS
+from limner.api.openai.docs import JOB_HEADERS, MANNERS
 from limner.api.relay.endpoints import MASK, Endpoint
 from limner.api.relay.errors import KINDS
 from limner.api.relay.replies import STATUS

@@ -19,7 +19,7 @@ from limner.api.documents import (
     some,
 )
 from limner.api.manners import IDEMPOTENCY_KEY, NO, YES
-from limner.api.openai_fields import ImageFields
+from limner.api.openai.fields import ImageFields
 from limner.core import Operation
 
 # Format names that are ours: they tell people and tools what a string is for.

@@ -13,9 +13,9 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 
 from limner.api.calls import with_keep_alive
-from limner.api.chat_fields import ChatAsked, settle_chat, settle_words
-from limner.api.chat_pictures import in_order
-from limner.api.chat_replies import (
+from limner.api.chat.fields import ChatAsked, settle_chat, settle_words
+from limner.api.chat.pictures import in_order
+from limner.api.chat.replies import (
     Answer,
     Head,
     Showing,
@@ -32,7 +32,7 @@ from limner.api.chat_replies import (
     words_answer,
     words_chunk,
 )
-from limner.api.chat_turns import Plan, abilities_of, fitted, planned_for
+from limner.api.chat.turns import Plan, abilities_of, fitted, planned_for
 from limner.api.composing import Brief, to_request
 from limner.api.doorkeeper import caller_of
 from limner.api.gateway import Gateway, gateway_of

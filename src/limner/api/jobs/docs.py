@@ -18,7 +18,7 @@ from limner.api.documents import (
     ref,
     reply,
 )
-from limner.api.openai_docs import JOB_HEADERS, JSON_PICTURES, MANNERS, WORDLESS, fields
+from limner.api.openai.docs import JOB_HEADERS, JSON_PICTURES, MANNERS, WORDLESS, fields
 from limner.catalogue.resolve import PICTURELESS, PROMPTED
 from limner.core import Operation
 from limner.store.rows import JobStatus

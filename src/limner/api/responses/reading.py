@@ -5,7 +5,7 @@ Owns the items' shapes and the ids that calls have here. Pure.
 
 import re
 
-from limner.api.chat_messages import read_turn
+from limner.api.chat.messages import read_turn
 from limner.catalogue.values import shown
 from limner.chat import Conversation, Shown, Turn
 from limner.errors import InvalidRequest, MissingParameter

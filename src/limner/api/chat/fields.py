@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from limner.api.chat_forms import OPENROUTER_CONFIG, Form, Hints, ReplyForm, Urls, chosen
-from limner.api.chat_messages import read_messages
+from limner.api.chat.forms import OPENROUTER_CONFIG, Form, Hints, ReplyForm, Urls, chosen
+from limner.api.chat.messages import read_messages
 from limner.api.drawing import Drawing, is_complete, merged, settle, settle_spoken
-from limner.api.openai_fields import flatten
+from limner.api.openai.fields import flatten
 from limner.api.shapes import tier_in_words_of
 from limner.api.validation import checked_fields
 from limner.catalogue.spec import ModelSpec

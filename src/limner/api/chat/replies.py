@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pybase64
 
-from limner.api.chat_forms import ReplyForm
+from limner.api.chat.forms import ReplyForm
 from limner.api.drawing import told_in_their_words
 from limner.api.embedding import Embedded, data_url, embedded
 from limner.api.envelope import error_body

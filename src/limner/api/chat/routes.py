@@ -8,14 +8,14 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 
-from limner.api import chat_docs
 from limner.api.asking import read_object, understood
 from limner.api.asking_back import may_ask_back
 from limner.api.calls import Call, Wire, conduct
-from limner.api.chat_agent import led
-from limner.api.chat_fields import ChatAsked, read_chat, settle_chat, settle_words, unspoken
-from limner.api.chat_pictures import MASK, REFERENCES, in_order, take_pictures
-from limner.api.chat_replies import (
+from limner.api.chat import docs as chat_docs
+from limner.api.chat.agent import led
+from limner.api.chat.fields import ChatAsked, read_chat, settle_chat, settle_words, unspoken
+from limner.api.chat.pictures import MASK, REFERENCES, in_order, take_pictures
+from limner.api.chat.replies import (
     Head,
     Showing,
     Telling,
@@ -30,12 +30,12 @@ from limner.api.chat_replies import (
     words_answer,
     words_chunk,
 )
-from limner.api.chat_turns import Asking, Plan, fitted, planned
+from limner.api.chat.turns import Asking, Plan, fitted, planned
 from limner.api.composing import Brief, name_given, to_request
 from limner.api.doorkeeper import caller_of
 from limner.api.drawing import Drawing, in_their_words
 from limner.api.gateway import gateway_of
-from limner.api.job_replies import nothing_response
+from limner.api.jobs.replies import nothing_response
 from limner.api.manners import manners_of
 from limner.catalogue.images import PLAIN
 from limner.chat.asides import for_client

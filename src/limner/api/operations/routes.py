@@ -9,9 +9,9 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from limner.api import operations_docs as docs
 from limner.api.asking import read_operation
-from limner.api.openai_images import answer
+from limner.api.openai.routes import answer
+from limner.api.operations import docs
 from limner.core import Operation
 
 router = APIRouter(tags=["Operations"])

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from limner.api.chat_docs import DRAWING, MODEL, PICTURE, USAGE, data_events, drawing_post
+from limner.api.chat.docs import DRAWING, MODEL, PICTURE, USAGE, data_events, drawing_post
 from limner.api.documents import (
     BOOLEAN,
     INTEGER,
@@ -17,7 +17,7 @@ from limner.api.documents import (
     reply,
     some,
 )
-from limner.api.openai_docs import EXTENSIONS
+from limner.api.openai.docs import EXTENSIONS
 
 _REFERENCE: Final[Docs] = {"anyOf": [obj({"image_url": PICTURE}, more=True), PICTURE]}
 _ASKED: Final[Docs] = {

@@ -10,8 +10,8 @@ from typing import Any
 
 from starlette.requests import Request as HttpRequest
 
-from limner.api.chat_pictures import MASK, REFERENCES
-from limner.api.chat_prompt import wanted
+from limner.api.chat.pictures import MASK, REFERENCES
+from limner.api.chat.prompt import wanted
 from limner.api.composing import model_for, takes_pictures
 from limner.api.drawing import OTHER_NAMES, DrawFields, Drawing
 from limner.api.gateway import gateway_of

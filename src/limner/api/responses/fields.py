@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from limner.api.chat_messages import url_of
+from limner.api.chat.messages import url_of
 from limner.api.drawing import merged
-from limner.api.openai_fields import flatten
+from limner.api.openai.fields import flatten
 from limner.api.validation import checked_fields
 from limner.catalogue.values import shown
 from limner.core import Warning

@@ -12,9 +12,9 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from limner.api import openrouter_docs
 from limner.api.gateway import gateway_of
-from limner.api.openrouter import REFERENCES
+from limner.api.openrouter import docs as openrouter_docs
+from limner.api.openrouter.routes import REFERENCES
 from limner.api.shapes import TIER_WORDS, has_shape_words, tiers_of
 from limner.catalogue.spec import ModelSpec, ParamSpec
 from limner.core import Operation

@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from limner.api.documents import INTEGER, STRING, Docs, obj, ref
-from limner.api.openai_docs import SCHEMAS as IMAGES
-from limner.api.openai_docs import WORDLESS, changes
+from limner.api.openai.docs import SCHEMAS as IMAGES
+from limner.api.openai.docs import WORDLESS, changes
 from limner.catalogue.derived import SIDES
 
 _ADDED: Final[Docs] = {"type": "integer", "minimum": 0, "maximum": 4096, "description": "pixels to add on this side"}

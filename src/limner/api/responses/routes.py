@@ -12,22 +12,22 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from limner.api import responses_docs
 from limner.api.asking import read_object, understood
 from limner.api.asking_back import answer_of, may_ask_back
 from limner.api.calls import Call, Wire, conduct, job_accepted
-from limner.api.chat_pictures import MASK, in_order
-from limner.api.chat_replies import Telling, words_answer
-from limner.api.chat_turns import Asking, Plan, fitted, planned
+from limner.api.chat.pictures import MASK, in_order
+from limner.api.chat.replies import Telling, words_answer
+from limner.api.chat.turns import Asking, Plan, fitted, planned
 from limner.api.composing import Brief, name_given, to_request
 from limner.api.doorkeeper import caller_of
 from limner.api.drawing import Drawing, in_their_words, settle, settle_spoken
 from limner.api.gateway import gateway_of
-from limner.api.job_replies import nothing_response
+from limner.api.jobs.replies import nothing_response
 from limner.api.manners import manners_of
-from limner.api.responses_fields import FOR_WORDS, ResponseAsked, read_response, unspoken, without_tool
-from limner.api.responses_input import read_input
-from limner.api.responses_replies import NOTHING_ECHOED, Events, completed, head_of_words, job_id, said, unfinished
+from limner.api.responses import docs as responses_docs
+from limner.api.responses.fields import FOR_WORDS, ResponseAsked, read_response, unspoken, without_tool
+from limner.api.responses.reading import read_input
+from limner.api.responses.replies import NOTHING_ECHOED, Events, completed, head_of_words, job_id, said, unfinished
 from limner.catalogue.images import PLAIN
 from limner.chat import Conversation, Shown, Turn
 from limner.core import Operation, Preview, Progress, Request, Said, Warning, Words

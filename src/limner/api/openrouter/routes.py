@@ -10,18 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from limner.api import openrouter_docs
 from limner.api.asking import read_object
 from limner.api.calls import Call, Wire, conduct
-from limner.api.chat_messages import url_of
-from limner.api.chat_pictures import in_order
-from limner.api.chat_replies import DONE, Telling, chat_usage, told
+from limner.api.chat.messages import url_of
+from limner.api.chat.pictures import in_order
+from limner.api.chat.replies import DONE, Telling, chat_usage, told
 from limner.api.composing import Brief, model_for, name_given, to_request
 from limner.api.drawing import Drawing, in_their_words, settle
 from limner.api.embedding import Embedded, embedded
 from limner.api.envelope import error_body
 from limner.api.gateway import gateway_of
-from limner.api.openai_fields import flatten
+from limner.api.openai.fields import flatten
+from limner.api.openrouter import docs as openrouter_docs
 from limner.api.shapes import TIERS, tier_in_words_of
 from limner.api.validation import checked_fields
 from limner.catalogue.images import PLAIN

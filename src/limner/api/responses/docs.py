@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from limner.api.chat_docs import DRAWING, MODEL, PICTURE, TOKENS, drawing_post, message
+from limner.api.chat.docs import DRAWING, MODEL, PICTURE, TOKENS, drawing_post, message
 from limner.api.documents import (
     BOOLEAN,
     INTEGER,
@@ -17,8 +17,8 @@ from limner.api.documents import (
     reply,
     some,
 )
-from limner.api.openai_docs import EXTENSIONS
-from limner.api.responses_fields import TOOL, ResponseFields, ToolFields
+from limner.api.openai.docs import EXTENSIONS
+from limner.api.responses.fields import TOOL, ResponseFields, ToolFields
 
 EVENT_NAMES: Final = (
     *(f"response.{name}" for name in ("created", "in_progress", "completed", "failed")),

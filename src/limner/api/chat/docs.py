@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from limner.api.chat_fields import ChatFields
-from limner.api.chat_messages import PICTURE_TYPES, ROLES, TEXT_KEYS
+from limner.api.chat.fields import ChatFields
+from limner.api.chat.messages import PICTURE_TYPES, ROLES, TEXT_KEYS
 from limner.api.documents import (
     BOOLEAN,
     INTEGER,
@@ -19,7 +19,7 @@ from limner.api.documents import (
     some,
 )
 from limner.api.drawing import OTHER_NAMES, DrawFields
-from limner.api.openai_docs import EXTENSIONS, JOB_HEADERS, MANNERS
+from limner.api.openai.docs import EXTENSIONS, JOB_HEADERS, MANNERS
 
 _URL: Final[Docs] = {"type": "string", "format": "picture-url", "description": "a data: or http(s) URL"}
 PICTURE: Final[Docs] = {"anyOf": [_URL, obj({"url": _URL}, more=True)]}

@@ -8,11 +8,11 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from limner.api import openai_docs
 from limner.api.asking import Asked, read_edit, read_generation, to_request
 from limner.api.calls import Call, Stream, Wire, conduct, timeout_s_of
 from limner.api.envelope import error_body
 from limner.api.gateway import Gateway
+from limner.api.openai import docs as openai_docs
 from limner.api.replies import event_bytes, images_body, limner_object, usage
 from limner.catalogue.values import shown
 from limner.core import Operation, Preview, Progress, Request, Warning

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from limner.api.chat_messages import url_of
+from limner.api.chat.messages import url_of
 from limner.catalogue.images import arrange, image_params, mask_param
 from limner.catalogue.spec import ModelSpec
 from limner.chat import Shown

@@ -9,14 +9,14 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 
-from limner.api import job_docs
 from limner.api.asking import Asked, Body, asked_operation, from_json, parse_operation, read_object, to_request
 from limner.api.calls import Wire, conduct, job_accepted, timeout_s_of, with_keep_alive
 from limner.api.doorkeeper import caller_of
 from limner.api.envelope import error_body
 from limner.api.gateway import Gateway, gateway_of
-from limner.api.job_replies import job_body
-from limner.api.openai_fields import flatten
+from limner.api.jobs import docs as job_docs
+from limner.api.jobs.replies import job_body
+from limner.api.openai.fields import flatten
 from limner.api.queries import MAX_PAGE, whole_number
 from limner.catalogue.values import shown
 from limner.core import Operation, Preview, Progress, Queued, Request, Warning, Words

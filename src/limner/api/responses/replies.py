@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 
 from limner.api.calls import Call
-from limner.api.chat_replies import Answer, Head, Telling, points_of, require_kept, told
+from limner.api.chat.replies import Answer, Head, Telling, points_of, require_kept, told
 from limner.api.embedding import Embedded, embedded
 from limner.api.gateway import Gateway
 from limner.api.replies import common_fields, spoken_tokens, usage
-from limner.api.responses_input import call_id
+from limner.api.responses.reading import call_id
 from limner.core import Operation, Preview
 from limner.errors import LimnerError
 from limner.jobs import Job, Outcome

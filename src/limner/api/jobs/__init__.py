@@ -1,0 +1,1 @@
+"""``/v1/jobs``: accept, wait, list, follow, cancel."""

@@ -1,0 +1,1 @@
+"""OpenRouter's image API and list of models."""
