@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.judge import SEEN, apart, fit_background, judge
+from training.judge import SEEN, fit_background, judge
 from training.palette import COLORS
+from training.redrawing import apart
 from training.render import Picture, render
 from training.scenes import Scene, sample_scene
 from training.sheet import draw, load_pipeline

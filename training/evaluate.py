@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from training import heldout
 from training.captions import article, plural
 from training.edits import Edit, propose_edit
-from training.judge import Verdict, apart, judge
+from training.judge import SEEN, Mask, Verdict, apart_nearby, judge
 from training.palette import BACKGROUNDS, pick_color
+from training.redrawing import apart
 from training.render import Picture, render
 from training.scenes import (
     OBJECTS,
@@ -42,6 +43,11 @@ from training.sheet import CALL, draw, load_pipeline
 
 SKY_WORDS = {"day": "under a blue sky", "sunset": "at sunset", "night": "at night"}
 GROUND_WORDS = {"grass": "on grass", "sea": "on the sea", "sand": "in the desert", "snow": "in the snow"}
+FAIR_SIDE_PX = 128
+GAP_PX = 3
+"""How far a silhouette is grown, in pixels at `FAIR_SIDE_PX`, before it may not touch another's."""
+LEAST_VISIBLE = 0.75
+"""Share of a thing's silhouette that must stand out from the background."""
 Shares = dict[str, float]
 
 
@@ -179,6 +185,41 @@ def make_pattern(rng: random.Random) -> Scene:
             return Scene("one", background, (thing,))
 
 
+def is_fair(scene: Scene) -> bool:
+    """Tell whether a person could tell every thing from its background and from the others."""
+    if scene.relation == "inside":
+        return True
+    empty = draw_at_fair_size(scene, ())
+    covers = []
+    for thing in scene.things:
+        alone = draw_at_fair_size(scene, (thing,))
+        cover = silhouette(thing)
+        if float((apart(alone, empty)[cover] > SEEN).mean()) < LEAST_VISIBLE:
+            return False
+        covers.append(np.asarray(Image.fromarray(cover.astype(np.uint8)).filter(ImageFilter.MaxFilter(GAP_PX))) > 0)
+    return bool(np.sum(covers, 0).max(initial=0) <= 1)
+
+
+def draw_at_fair_size(scene: Scene, things: tuple[Thing, ...]) -> Picture:
+    """Draw the background of a scene with some things at the size at which fairness is measured."""
+    return render(replace(scene, things=things), FAIR_SIDE_PX, FAIR_SIDE_PX)
+
+
+def silhouette(thing: Thing) -> Mask:
+    """Return what a thing covers: where it looks the same on black and on white."""
+    on_black, on_white = (
+        draw_at_fair_size(Scene("one", Background("plain", rgb=(grey, grey, grey))), (thing,)) for grey in (0, 255)
+    )
+    return apart(on_black, on_white) < 1
+
+
+def draw_fair(rng: random.Random, make: Callable[[random.Random], Scene]) -> Scene:
+    """Draw scenes until one is fair."""
+    while not is_fair(scene := make(rng)):
+        pass
+    return scene
+
+
 ALL_POSITIONS = tuple(POSITIONS)
 MAKERS: dict[str, tuple[int, Callable[[random.Random], Scene]]] = {
     "shape": (48, lambda rng: held_out(rng, one(SHAPES))),
@@ -209,7 +250,7 @@ def prompts(seed: int, share: float) -> Iterator[Case]:
     for category, (count, make) in MAKERS.items():
         rng = random.Random(f"{category} {seed}")
         for _ in range(max(2, round(count * share))):
-            scene = make(rng)
+            scene = draw_fair(rng, make)
             yield Case(category, plain_prompt(scene), scene)
 
 
@@ -221,7 +262,7 @@ def edit_cases(seed: int, share: float) -> Iterator[Case]:
         while wanted:
             edit = propose_edit(rng, operation)  # type: ignore[arg-type]
             text = plain_instruction(edit)
-            if text is not None:
+            if text is not None and is_fair(edit.target):
                 wanted -= 1
                 yield Case(f"edit: {operation}", text, edit.target, edit)
 
@@ -278,7 +319,7 @@ def kept(picture: Picture, edit: Edit) -> bool:
     changed = np.asarray(moved.resize((width, height), Image.Resampling.NEAREST)) > 0
     if changed.all():
         return True
-    return float((apart(picture, after)[~changed] < 80).mean()) > 0.97
+    return float((apart_nearby(picture, after)[~changed] < 50).mean()) > 0.98
 
 
 def draw_cases(pipeline: Any, cases: list[Case], seed: int) -> list[Picture]:

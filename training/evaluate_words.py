@@ -20,9 +20,10 @@ from training import heldout
 from training.drawn import can_be_judged, is_right
 from training.evaluate import MAKERS, Case, plain_prompt, prompts
 from training.grounder_words import BACKGROUND, GROUND, SKY, SUBJECT, Example, Mask, covers, example
-from training.judge import SEEN, apart, fit_background
+from training.judge import SEEN, fit_background
 from training.reader_pictures import degrade, foreign_picture
 from training.reader_words import UNKNOWN, say
+from training.redrawing import apart
 from training.render import Picture, render
 from training.scenes import Scene, propose_scene
 from training.sheet import PROMPTS, draw, grid, label, load_pipeline
