@@ -63,7 +63,7 @@ async def test_a_grounder_that_cannot_be_loaded_is_known_at_the_start(
 ) -> None:
     told = asyncio.Queue[str]()
     monkeypatch.setattr(runtime.logger, "error", lambda message, *values: told.put_nowait(message % values))
-    settings = settings_for(tmp_path, "resample").model_copy(update={"grounder": "embedded:nobody"})
+    settings = settings_for(tmp_path, "sketch").model_copy(update={"grounder": "embedded:nobody"})
     async with runtime.open_service(settings) as service:
         await service.ready()
         async with asyncio.timeout(30):

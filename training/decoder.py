@@ -40,8 +40,8 @@ class Spoiler:
 
     @torch.no_grad()
     def __call__(self, tokens: Tensor, captions: list[str], grid: Grid) -> Tensor:
-        """Return (B, T, 4C) tokens: noised to a time in 0.05..0.6 and predicted clean in one step."""
-        t = 0.05 + 0.55 * torch.rand(len(tokens), device=self._device)
+        """Return (B, T, 4C) tokens: noised to a time in 0.05..0.4 and predicted clean in one step."""
+        t = 0.05 + 0.35 * torch.rand(len(tokens), device=self._device)
         wide = t[:, None, None]
         noisy = (1 - wide) * tokens + wide * torch.randn_like(tokens)
         ids, mask = (x.to(self._device) for x in tokenize(self._tokenizer, captions))
@@ -100,11 +100,11 @@ def train(
         pictures = np.stack([render(r.scene, columns * TOKEN_PX, rows * TOKEN_PX) for r in records])
         target = to_unit(pictures).to(device)
         tokens = stack([r.tokens for r in records], device)
-        if rng.random() < 0.65:
+        if rng.random() < 0.5:
             tokens = spoil(tokens, [caption(r.scene, rng) for r in records], grid)
         tokens = tokens + rng.uniform(0, 0.12) * torch.randn_like(tokens)
         latents = unpack(tokens.transpose(1, 2).reshape(len(records), -1, rows, columns) * deviation + mean)
-        if progress < 0.4 and min(grid) > CROP[0]:
+        if progress < 0.65 and min(grid) > CROP[0]:
             latents, target = crop_both(latents, target, rng)
         with torch.autocast(torch.device(device).type, torch.bfloat16):
             output = vae.decode(latents).sample

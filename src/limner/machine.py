@@ -3,7 +3,7 @@
 Owns making, loading through and closing them, and the language model that may lead conversations. Knows no wire.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Protocol
 
 from limner.backends import Backend
@@ -82,9 +82,11 @@ class Machine:
         """Load a model. Raises LimnerError with the reason it cannot be served."""
         await self._by_name[_route(spec)].load(spec)
 
-    async def load_helpers(self) -> None:
-        """Load the grounder, if it is one of the owner's choice. Raises NotReady with the reason it cannot be used."""
-        if self.grounder is not self._cutting:
+    async def load_helpers(self, specs: Iterable[ModelSpec]) -> None:
+        """Load the grounder, if it is one of the owner's choice and a model of ``specs`` can use it.
+
+        Raises NotReady with the reason it cannot be used."""
+        if self.grounder is not self._cutting and any(self._by_name[_route(spec)] is self.local for spec in specs):
             await self.grounder.load()
 
     async def aclose(self) -> None:

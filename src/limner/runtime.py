@@ -178,6 +178,6 @@ async def _load_all(roster: Roster, machine: Machine) -> None:
             model.failed(InvalidRequest(f"unexpected {type(error).__name__}; the server's log has the reason"))
     roster.settle()
     try:
-        await machine.load_helpers()
+        await machine.load_helpers(model.spec for model in roster.own if model.spec.loads is not None)
     except NotReady as error:
         logger.error("%s; region edits will fail", error)

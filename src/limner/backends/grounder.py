@@ -5,6 +5,7 @@ there are and how they are run is the engine's business.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from limner.engine.grounding import Grounding
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 EMBEDDED = "embedded:grounder"
 
 
@@ -70,4 +72,8 @@ class EngineGrounder:
                 self._model = Grounding.load(self._source, self._device)
             except LimnerError as error:
                 raise NotReady(f"the grounder cannot be loaded: {error.message}") from error
+            except Exception as error:  # whatever a missing package or a broken file raises
+                logger.exception("the grounder cannot be loaded")
+                reason = f"unexpected {type(error).__name__}; the server's log has the reason"
+                raise NotReady(f"the grounder cannot be loaded: {reason}") from error
         return self._model

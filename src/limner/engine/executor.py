@@ -29,6 +29,7 @@ from limner.errors import NotReady
 log = logging.getLogger(__name__)
 
 _Ready = tuple[Live, Call]
+_MOST_KEYS = 256  # kinds of calls that are remembered
 _POLL_S = 0.002  # how often a lane looks whether another lane has finished the prompt it waits for
 
 
@@ -40,7 +41,7 @@ class Lane:
     ) -> None:
         self._index, self._backlog, self._device, self._gate = index, backlog, device, gate
         self._max_batch, self._tally = max_batch, tally
-        self._caps: dict[int, int] = {}  # point id -> batch size that still fitted into memory
+        self._caps: dict[object, int] = {}  # a call's key -> batch size that still fitted into memory
         self._curves: dict[object, BatchCurve] = {}
         self._active: list[Live] = []
         # The heavy operations run on the lane. What is left in a fiber is small: more threads would only cost a pool.
@@ -134,10 +135,10 @@ class Lane:
     def _limit(self, call: Call, most: int) -> int:
         if most == 1:
             return 1
-        return min(self._caps.get(id(call.point), most), self._curve(call).limit(most))
+        return min(self._caps.get(call.key, most), self._curve(call).limit(most))
 
     def _curve(self, call: Call) -> BatchCurve:
-        if len(self._curves) > 256:
+        if len(self._curves) > _MOST_KEYS:
             self._curves.clear()
         return self._curves.setdefault(call.key, BatchCurve())
 
@@ -173,12 +174,16 @@ class Lane:
         if is_out_of_memory(error):
             free_memory()
             self._tally.out_of_memory()
-            self._caps[id(batch[0][1].point)] = max(1, size // 2)
+            if len(self._caps) > _MOST_KEYS:
+                self._caps.clear()
+            self._caps[batch[0][1].key] = max(1, size // 2)
         if size == 1:
             self._resume(batch[0][0], error=error)
             return
         log.warning("a batch of %d failed and runs singly: %s", size, error)
         for live, call in batch:
+            for guess in call.foreseen:
+                guess.failed = not is_out_of_memory(error)
             call.foreseen = ()
             self._forward([(live, call)])
 
@@ -211,13 +216,15 @@ class Lane:
 
 def _fitting(chosen: Sequence[_Ready], limit: int) -> list[_Ready]:
     """As many of the chosen as make at most ``limit`` calls; what is foreseen stays out where it has no room."""
-    fitting, room = [], limit
-    for live, call in chosen[:limit]:
+    fitting: list[_Ready] = []
+    room = limit
+    for live, call in chosen:
+        if not room:
+            break
         if len(call.foreseen) >= room:
             call.foreseen = ()
-        if room:
-            fitting.append((live, call))
-        room -= min(room, 1 + len(call.foreseen))
+        fitting.append((live, call))
+        room -= 1 + len(call.foreseen)
     return fitting
 
 

@@ -6,6 +6,7 @@ counts as foreseen only if every argument is equal to what was guessed, and a pi
 believed: nothing more is foreseen for it. Owns one sample's memory of one denoiser; runs nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +14,17 @@ import torch
 
 from limner.engine.collate import Arguments
 
+_MOST = 3  # later calls of one step that are worth remembering
+
 
 @dataclass(slots=True, eq=False)
 class Guess:
-    """A call that is expected. ``output`` is set once a forward has answered it."""
+    """A call that is expected. ``output`` is set once a forward has answered it, ``failed`` if one could not."""
 
     arguments: Arguments
     differs: Arguments
     output: Any = None
+    failed: bool = False
 
 
 class Foresight:
@@ -42,34 +46,47 @@ class Foresight:
                 return guess
         return None
 
-    def next(self, arguments: Arguments) -> tuple[Guess, ...]:
-        """Learn from a call that was not answered, and guess which calls will follow it with equal shapes."""
+    def next(self, arguments: Arguments, merges: Callable[[Arguments], bool]) -> tuple[Guess, ...]:
+        """Learn from a call that was not answered, and guess which calls will follow it with equal shapes.
+
+        ``merges`` tells whether a guessed call can run together with this one."""
         if self._gave_up:
             return ()
         if self._first and _same(self._first.get(self._batch), arguments.get(self._batch)):
             self._learn(arguments)
             return ()
-        self._gave_up = any(guess.output is not None for guess in self._guesses)
-        learnt, self._first, self._learnt = self._learnt, arguments, []
-        self._guesses = [] if self._gave_up else [Guess({**arguments, **differs}, differs) for differs in learnt]
+        self._gave_up = any(guess.failed or guess.output is not None for guess in self._guesses)
+        learnt, self._first, self._learnt = self._learnt, _copy(arguments), []
+        guesses = [] if self._gave_up else [Guess({**self._first, **differs}, differs) for differs in learnt]
+        self._guesses = [guess for guess in guesses if merges(guess.arguments)]
         return tuple(self._guesses)
 
     def _learn(self, arguments: Arguments) -> None:
         first = self._first
-        self._guesses = [guess for guess in self._guesses if not _same(guess.arguments, arguments)]
-        if first.keys() == arguments.keys():
+        self._guesses = [guess for guess in self._guesses if guess.failed or not _same(guess.arguments, arguments)]
+        if first.keys() == arguments.keys() and len(self._learnt) < _MOST:
             differs = {name: value for name, value in arguments.items() if not _same(value, first[name])}
             if all(_alike(value, first[name]) for name, value in differs.items()):
-                self._learnt.append(differs)
+                self._learnt.append(_copy(differs))
+
+
+def _copy(value: Any) -> Any:
+    """A copy of containers, which pipelines may change between two calls; tensors and the rest are themselves."""
+    match value:
+        case dict():
+            return {key: _copy(each) for key, each in value.items()}
+        case list() | tuple():
+            return type(value)(map(_copy, value))
+    return value
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two arguments are equal by value; foreign objects count as equal only to themselves."""
-    if one is other:
-        return True
+    """Whether two arguments are equal by value; foreign objects may have a state, so they never are."""
     match one, other:
+        case None, None:
+            return True
         case torch.Tensor(), torch.Tensor():
-            return _alike(one, other) and torch.equal(one, other)
+            return one is other or (_alike(one, other) and torch.equal(one, other))
         case (list(), list()) | (tuple(), tuple()):
             return len(one) == len(other) and all(map(_same, one, other))
         case dict(), dict():

@@ -121,16 +121,19 @@ class Live:
 
     def _run(self, point: Point, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """One forward, unless an earlier one has answered this call already."""
-        if point.collator is None or not point.merges:
+        collator = point.collator
+        if collator is None or not point.merges or self._replay is not None:
             return self._suspend(point.call(args, kwargs, self.loras, self._fingerprint))
-        arguments = point.collator.bind(args, kwargs)
-        foresight = self._foresights.setdefault(point, Foresight(point.collator.family.batch))
+        arguments = collator.bind(args, kwargs)
+        foresight = self._foresights.setdefault(point, Foresight(collator.family.batch))
         known = foresight.answer(arguments)
         if known is not None:
             self._give_up_if_cancelled()
             return known.output
         call = point.call(args, kwargs, self.loras, self._fingerprint)
-        call.foreseen = foresight.next(arguments)
+        call.foreseen = foresight.next(
+            arguments, lambda guessed: point.key(collator.bind((), guessed), self._fingerprint) == call.key
+        )
         return self._suspend(call)
 
     def _suspend(self, item: Call | Pause) -> Any:

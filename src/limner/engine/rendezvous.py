@@ -37,7 +37,7 @@ class Guest(Protocol):
 @dataclass(slots=True, eq=False)
 class Call:
     """A suspended call. ``key`` equal means mergeable; ``foreseen`` are calls that the same sample will make next and
-    that merge with it as well; ``since`` is monotonic seconds."""
+    that merge with it as well, such as one that ``is_foreseen``; ``since`` is monotonic seconds."""
 
     point: "Point"
     args: tuple[Any, ...]
@@ -45,6 +45,7 @@ class Call:
     key: Hashable
     loras: tuple[Weights, ...] = ()
     foreseen: tuple[Guess, ...] = ()
+    is_foreseen: bool = False
     since: float = field(default_factory=monotonic)
 
     @property
@@ -58,7 +59,7 @@ class Call:
         """This call and those foreseen, in the order of their outputs."""
         return (
             self,
-            *(Call(self.point, (), guess.arguments, self.key, self.loras) for guess in self.foreseen),
+            *(Call(self.point, (), guess.arguments, self.key, self.loras, is_foreseen=True) for guess in self.foreseen),
         )
 
 
@@ -84,7 +85,9 @@ class Point:
         self._original: Callable[..., Any] = getattr(owner, method)
         self._was_own = method in owner.__dict__
         # The first merged batches are run singly as well; a family that is not in the table must prove itself longer.
-        self._canaries = 0 if collator is None else 1 if collator.is_known else 3
+        # A sample's own two calls are so alike that they prove nothing of other samples' and are counted apart.
+        trials = 0 if collator is None else 1 if collator.is_known else 3
+        self._canaries = {"own": trials, "others": trials}
         self.merges = collator is not None
 
     def install(self) -> None:
@@ -114,15 +117,24 @@ class Point:
         if self.collator is None or not self.merges:
             return Call(self, args, kwargs, object(), loras)
         arguments = self.collator.bind(args, kwargs)
-        return Call(self, (), arguments, (id(self), self.collator.key(arguments, fingerprint)), loras)
+        return Call(self, (), arguments, self.key(arguments, fingerprint), loras)
+
+    def key(self, arguments: Arguments, fingerprint: Fingerprint) -> Hashable:
+        """What calls of this point that can merge have in common."""
+        assert self.collator is not None
+        return id(self), self.collator.key(arguments, fingerprint)
 
     def run(self, calls: Sequence[Call]) -> list[Any]:
         """One real forward for calls of equal keys; one output each. Runs in the caller's thread, without gradients."""
         with torch.no_grad(), self._lock:
-            if len(calls) == 1:
-                return [self._single(calls[0])]
+            if len(calls) == 1 or not self.merges:
+                return [self._single(call) for call in calls]
+            kind = "others" if sum(not call.is_foreseen for call in calls) > 1 else "own"
             outputs = self._merged(calls)
-            return self._checked(calls, outputs) if self._canaries else outputs
+            if not self._canaries[kind]:
+                return outputs
+            self._canaries[kind] -= 1
+            return self._checked(calls, outputs)
 
     def _single(self, call: Call) -> Any:
         with mixing([(call.loras, None)]):
@@ -143,7 +155,6 @@ class Point:
         return self.collator.split(output, counts)
 
     def _checked(self, calls: Sequence[Call], outputs: list[Any]) -> list[Any]:
-        self._canaries -= 1
         singles = [self._single(call) for call in calls]
         if all(_close(a, b) for a, b in zip(outputs, singles, strict=True)):
             return outputs

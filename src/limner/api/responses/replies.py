@@ -297,7 +297,7 @@ def _completed(
 
 def _unmade(job: Job, outcome: Outcome) -> list[dict[str, Any]]:
     """The calls for pictures in whose place the answer asks back."""
-    if outcome.text is None or job.request.operation is Operation.DESCRIBE:
+    if outcome.text is None or outcome.pictures or job.request.operation is Operation.DESCRIBE:
         return []
     return [item(job, index, "failed") for index in range(job.request.n)]
 
