@@ -49,30 +49,30 @@ def cases() -> list[Case]:
 
 
 def test_true_renders_pass(cases: list[Case]) -> None:
-    for case in [*cases, *edit_cases(seed=1, share=0.02)]:
+    for case in [*cases, *edit_cases(seed=1, share=0.02)][::2]:
         verdict = judge_case(render(case.scene), case)
         assert verdict["all"], (case.prompt, verdict)
 
 
 def test_soft_renders_pass(cases: list[Case]) -> None:
-    both = [*cases, *edit_cases(seed=1, share=0.02)][::2]
+    both = [*cases, *edit_cases(seed=1, share=0.02)][1::4]
     verdicts = [judge_case(soft(render(case.scene)), case)["all"] for case in both]
     assert np.mean(verdicts) >= 0.97, [case.prompt for case, right in zip(both, verdicts, strict=True) if not right]
 
 
 def test_pictures_of_other_prompts_fail(cases: list[Case]) -> None:
-    pairs = list(zip(cases, shuffled(cases, seed=1), strict=True))[::2]
+    pairs = list(zip(cases, shuffled(cases, seed=1), strict=True))[::3]
     verdicts = [judge(render(a.scene), b.scene)["all"] for a, b in pairs]
     assert np.mean(verdicts) < 0.1
 
 
 def test_a_blank_picture_fails(cases: list[Case]) -> None:
     blank = np.full((256, 256, 3), 250, np.uint8)
-    assert not any(judge(blank, case.scene)["all"] for case in cases)
+    assert not any(judge(blank, case.scene)["all"] for case in cases[::3])
 
 
 def test_an_unedited_source_fails() -> None:
-    for case in list(edit_cases(seed=2, share=0.02))[::2]:
+    for case in list(edit_cases(seed=2, share=0.02))[::3]:
         assert case.edit is not None
         if len(case.edit.sources) == 1:
             assert not judge_case(render(case.edit.sources[0]), case)["all"], case.prompt
@@ -125,13 +125,15 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
+# Redrawing takes its time: a third runs every day, the others with the heavy suites.
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.heavy] if i % 3 else []) for i, name in enumerate(WRONG)]
+)
 def test_a_wrong_picture_fails(name: str) -> None:
     drawn, wanted, attribute = WRONG[name]
-    for picture in (render(drawn), soft(render(drawn))):
-        verdict = judge(picture, wanted)
-        assert not verdict[attribute], verdict
-        assert not verdict["all"]
+    verdict = judge(soft(render(drawn)), wanted)
+    assert not verdict[attribute], verdict
+    assert not verdict["all"]
 
 
 @pytest.mark.parametrize(
