@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from training import heldout
 from training.captions import article, plural
 from training.edits import Edit, propose_edit
-from training.judge import SEEN, Mask, Verdict, apart_nearby, judge
+from training.judge import SEEN, Mask, Verdict, apart_nearby, grow, judge
 from training.palette import BACKGROUNDS, pick_color
 from training.redrawing import apart
 from training.render import Picture, render
@@ -196,7 +196,7 @@ def is_fair(scene: Scene) -> bool:
         cover = silhouette(thing)
         if float((apart(alone, empty)[cover] > SEEN).mean()) < LEAST_VISIBLE:
             return False
-        covers.append(np.asarray(Image.fromarray(cover.astype(np.uint8)).filter(ImageFilter.MaxFilter(GAP_PX))) > 0)
+        covers.append(grow(cover, GAP_PX))
     return bool(np.sum(covers, 0).max(initial=0) <= 1)
 
 

@@ -20,10 +20,8 @@ from limner.chat.language_http import HttpLanguageModel
 from limner.chat.language_local import LocalLanguageModel
 from limner.config import Settings
 from limner.core import Event, Operation, Request
-from limner.engine import EngineSettings
+from limner.engine import EMBEDDED_PREFIX, EngineSettings
 from limner.errors import InvalidRequest
-
-IN_PACKAGE = "embedded:"  # how sources of models begin that come with limner
 
 
 class Loading(Protocol):
@@ -72,7 +70,7 @@ class Machine:
         """What runs the model of ``spec``, with the operations that follow from its own."""
         runs = self._by_name[_route(spec)]
         backend: Backend = Composed(spec, self.local, lambda: self.grounder) if runs is self.local else runs
-        if spec.loads is not None and spec.loads.source.startswith(IN_PACKAGE):
+        if spec.loads is not None and spec.loads.source.startswith(EMBEDDED_PREFIX):
             return Simple(backend, spec.id)
         if runs is self.local and self.grounder is self._cutting:
             return Simple(backend, "the embedded grounder", frozenset({Operation.REGION_EDIT}))

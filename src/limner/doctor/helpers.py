@@ -15,7 +15,7 @@ import httpx2
 from limner.catalogue.spec import ENLARGER, SPEAKER, Route
 from limner.config import Settings
 from limner.doctor.finding import Finding, ok, problem, warning
-from limner.engine import ModelSource, probe
+from limner.engine import EMBEDDED_PREFIX, ModelSource, probe
 from limner.engine.weights import on_disk
 from limner.errors import LimnerError
 from limner.machine import require_speaker
@@ -43,7 +43,7 @@ async def check_helpers(settings: Settings) -> Sequence[Finding]:
 
 def look_at_tool(name: str, route: Route) -> Finding:
     """A model of a cutter or an enlarger: whether its file is here and what runs it is installed."""
-    if route.source == RESAMPLE or route.source.startswith("embedded:"):
+    if route.source == RESAMPLE or route.source.startswith(EMBEDDED_PREFIX):
         return ok(f"{name}: comes with limner")
     enlarges = route.backend == ENLARGER
     is_file = enlarges or Path(route.source).suffix == ".onnx"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from limner.engine.probe import Probe, probe
 from limner.engine.sample import (
+    EMBEDDED_PREFIX,
     Cancelled,
     EngineSettings,
     Listener,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from limner.engine.engine import Engine
 
 __all__ = [
+    "EMBEDDED_PREFIX",
     "Cancelled",
     "Engine",
     "EngineSettings",

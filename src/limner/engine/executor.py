@@ -129,7 +129,7 @@ class Lane:
             for live, call in ready
         ]
         chosen = [ready[i] for i in self._backlog.choose(waiting, self._max_batch)]
-        wanted = min(self._max_batch, sum(1 + len(call.foreseen) for _, call in chosen))
+        wanted = min(self._max_batch, sum(call.count for _, call in chosen))
         return _fitting(chosen, self._limit(chosen[0][1], wanted))
 
     def _limit(self, call: Call, most: int) -> int:
@@ -161,7 +161,7 @@ class Lane:
         if first.point.collator is not None:
             self._curve(first).observe(len(calls), elapsed_s)
         for live, call in batch:
-            share_s = elapsed_s * (1 + len(call.foreseen)) / len(calls)
+            share_s = elapsed_s * call.count / len(calls)
             live.charge(call.point.stage, share_s)
             self._backlog.charge(live.owner, share_s)
             output = next(outputs)
@@ -170,7 +170,7 @@ class Lane:
             self._resume(live, output)
 
     def _recover(self, batch: Sequence[_Ready], error: Exception) -> None:
-        size = sum(1 + len(call.foreseen) for _, call in batch)
+        size = sum(call.count for _, call in batch)
         if is_out_of_memory(error):
             free_memory()
             self._tally.out_of_memory()
@@ -221,10 +221,10 @@ def _fitting(chosen: Sequence[_Ready], limit: int) -> list[_Ready]:
     for live, call in chosen:
         if not room:
             break
-        if len(call.foreseen) >= room:
+        if call.count > room:
             call.foreseen = ()
         fitting.append((live, call))
-        room -= 1 + len(call.foreseen)
+        room -= call.count
     return fitting
 
 

@@ -131,9 +131,7 @@ class Live:
             self._give_up_if_cancelled()
             return known.output
         call = point.call(args, kwargs, self.loras, self._fingerprint)
-        call.foreseen = foresight.next(
-            arguments, lambda guessed: point.key(collator.bind((), guessed), self._fingerprint) == call.key
-        )
+        call.foreseen = foresight.next(arguments, lambda guessed: point.key(guessed, self._fingerprint) == call.key)
         return self._suspend(call)
 
     def _suspend(self, item: Call | Pause) -> Any:

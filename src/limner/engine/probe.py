@@ -13,10 +13,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from limner.engine.sample import ModelSource
+from limner.engine.sample import EMBEDDED_PREFIX, ModelSource
 from limner.errors import InvalidRequest, NotReady
 
-_EMBEDDED = "embedded:"
 INDEX = "model_index.json"
 CONFIG = "config.json"
 _HUB_TIMEOUT_S = 10.0
@@ -49,7 +48,7 @@ def probe(source: ModelSource) -> Probe:
 
     Raises InvalidRequest where there is no model, NotReady where the hub cannot be reached.
     """
-    if source.source.startswith(_EMBEDDED):
+    if source.source.startswith(EMBEDDED_PREFIX):
         return _directory(embedded_path(source.source))
     path = Path(source.source).expanduser()
     if path.is_dir():
@@ -63,7 +62,7 @@ def probe(source: ModelSource) -> Probe:
 
 def embedded_path(source: str) -> Path:
     """The package directory of ``embedded:NAME``; raises InvalidRequest if there is none."""
-    name = source.removeprefix(_EMBEDDED)
+    name = source.removeprefix(EMBEDDED_PREFIX)
     path = Path(str(resources.files("limner"))) / "suite" / name
     if not (name.isidentifier() and path.is_dir()):
         raise InvalidRequest(f"there is no embedded model {name!r}", param="model")

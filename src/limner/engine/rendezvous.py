@@ -55,6 +55,11 @@ class Call:
         return self.point.collator.rows(self.arguments)
 
     @property
+    def count(self) -> int:
+        """This call and those foreseen."""
+        return 1 + len(self.foreseen)
+
+    @property
     def together(self) -> tuple["Call", ...]:
         """This call and those foreseen, in the order of their outputs."""
         return (

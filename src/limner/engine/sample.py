@@ -11,6 +11,8 @@ from typing import Literal, Protocol
 from limner.core import Lora, Picture
 from limner.errors import LimnerError
 
+EMBEDDED_PREFIX = "embedded:"  # how sources of models begin that come with limner
+
 Stage = Literal["encode", "denoise", "decode"]
 
 

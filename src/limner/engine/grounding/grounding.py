@@ -22,7 +22,7 @@ from limner.engine.grounding.world import has_named_color, require_known
 from limner.engine.load import be_quiet, explain
 from limner.engine.pictures import opaque, picture_of
 from limner.engine.probe import embedded_path, weights_revision
-from limner.engine.sample import EngineSettings, ModelSource
+from limner.engine.sample import EMBEDDED_PREFIX, EngineSettings, ModelSource
 from limner.errors import InternalError, InvalidRequest, LimnerError, MissingParameter, RegionNotFound
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Grounding:
     def load(cls, source: str, device: str = "auto") -> Self:
         """From "embedded:NAME", a directory or a Hugging Face id, on ``device`` (as in `EngineSettings`). Blocks; may
         download. Raises InvalidRequest for what is no such model, NotReady where a hub cannot be reached."""
-        place = str(embedded_path(source)) if source.startswith("embedded:") else str(Path(source).expanduser())
+        place = str(embedded_path(source)) if source.startswith(EMBEDDED_PREFIX) else str(Path(source).expanduser())
         name = resolve(EngineSettings(device=device)).name
         be_quiet()
         try:
@@ -54,7 +54,7 @@ class Grounding:
         except Exception as error:
             raise explain(ModelSource(source, source), error) from error
         revision = weights_revision(Path(place)) if Path(place).is_dir() else commit[:12]
-        return cls(finder, revision, embedded=source.startswith("embedded:"))
+        return cls(finder, revision, embedded=source.startswith(EMBEDDED_PREFIX))
 
     def mask(self, picture: Picture, words: str) -> Picture:
         """Where in ``picture`` is what ``words`` name: mode L, the same size, 255 there and 0 elsewhere, soft at the
