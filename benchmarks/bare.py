@@ -37,7 +37,7 @@ def main() -> None:
     sys.stdout = sys.stderr  # whatever a library prints must not end up among the replies
     from benchmarks.pipeline import Pipeline
 
-    pipeline = Pipeline(parser.parse_args().threads)
+    pipeline = Pipeline(parser.parse_args().threads, fits_text=True)
     replies.write(b"ready\n")
     replies.flush()
     for line in sys.stdin.buffer:

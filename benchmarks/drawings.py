@@ -86,6 +86,11 @@ def pipeline_arguments() -> dict[str, Any]:
     return dict(spec().routes[0].arguments)
 
 
+def text_lengths() -> tuple[int, ...]:
+    """Fewer tokens of text that the model reads where they hold all words."""
+    return spec().routes[0].text_lengths
+
+
 def bodies(drawings: Sequence[Drawing]) -> list[bytes]:
     """Their request bodies."""
     return [drawing.body() for drawing in drawings]

@@ -14,7 +14,7 @@ from limner.backends import Backend
 from limner.backends.local import LocalBackend
 from limner.catalogue.spec import ModelSpec, ParamSpec, Route, SizeRules
 from limner.core import Event, Finished, Operation, Picture, Preview, Progress, Request, Size
-from limner.engine import Engine, EngineSettings
+from limner.engine import Engine, EngineSettings, Listener, Sample, Ticket
 from limner.errors import InvalidRequest, NotReady, UnknownParameter
 
 SIZE = Size(64, 64)
@@ -38,6 +38,7 @@ def spec(source: str = "embedded:sketch") -> ModelSpec:
             Operation.INPAINT: "Flux2KleinInpaintPipeline",
         },
         {"text_encoder_out_layers": (1, 2, 3), "max_sequence_length": 48},
+        (16, 32),
     )
     return ModelSpec(
         id="sketch",
@@ -180,6 +181,35 @@ async def test_prompts_longer_than_what_the_model_reads_are_warned_about(backend
     assert await warnings("red " * 49) == said
     said = [("negative_prompt", "adjusted", "the negative prompt has 60 tokens; the model reads the first 48")]
     assert await warnings("a red circle", "red " * 60) == said
+
+
+@pytest.mark.parametrize(
+    ("prompt", "negative", "length"),
+    [
+        ("a red circle", None, 16),
+        ("", None, 16),
+        ("red " * 15, None, 16),
+        ("red " * 16, None, 32),  # the template's own token does not fit beside them
+        ("a red circle", "red " * 20, 32),
+        ("red " * 31, None, 32),
+        ("red " * 32, None, 48),
+        ("red " * 60, None, 48),
+    ],
+)
+async def test_no_more_text_is_read_than_the_words_need(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch, prompt: str, negative: str | None, length: int
+) -> None:
+    submitted: list[Sample] = []
+
+    def submit(engine: Engine, sample: Sample, listener: Listener) -> Ticket:
+        submitted.append(sample)
+        return drawing(engine, sample, listener)
+
+    drawing = Engine.submit
+    monkeypatch.setattr(Engine, "submit", submit)
+    asked = request(params={"negative_prompt": negative, "num_inference_steps": 1}, n=2)
+    await collect(backend, Request(**{**as_fields(asked), "prompt": prompt}))
+    assert [sample.arguments["max_sequence_length"] for sample in submitted] == [length, length]
 
 
 async def test_parameters_reach_the_pipeline_under_its_own_names(backend: LocalBackend) -> None:

@@ -15,13 +15,13 @@ from tests.engine.conftest import adopt, draw_all, sample, tiny
 @pytest.mark.parametrize(
     ("family", "arguments", "expected"),
     [
-        ("sd15", {}, Reading(100, 75)),  # CLIP's 77 less the marks of beginning and end
-        ("sdxl", {}, Reading(100, 75)),
-        ("flux1", {}, Reading(101, 511)),  # T5's 512, not CLIP's 77; sentencepiece puts a blank before
-        ("flux1", {"max_sequence_length": 128}, Reading(101, 127)),
-        ("flux1", {"max_sequence_length": 64}, Reading(100, 75)),
-        ("sd3", {}, Reading(101, 255)),
-        ("qwen_image", {"max_sequence_length": 40}, Reading(100, 40)),
+        ("sd15", {}, Reading(100, 75, 102)),  # CLIP's 77 less the marks of beginning and end
+        ("sdxl", {}, Reading(100, 75, 102)),
+        ("flux1", {}, Reading(101, 511, 102)),  # T5's 512, not CLIP's 77; sentencepiece puts a blank before
+        ("flux1", {"max_sequence_length": 128}, Reading(101, 127, 102)),
+        ("flux1", {"max_sequence_length": 64}, Reading(100, 75, 102)),
+        ("sd3", {}, Reading(101, 255, 102)),
+        ("qwen_image", {"max_sequence_length": 40}, Reading(100, 40, 238)),
     ],
 )
 def test_the_longest_reader_counts(family: str, arguments: dict[str, Any], expected: Reading, engine: Engine) -> None:
@@ -38,7 +38,8 @@ def test_a_chat_template_takes_its_share(family: str, engine: Engine) -> None:
     assert found.tokens == 100
     assert 50 < found.limit < 64
     longer = engine.reading(family, pipeline, "Q" * 100, {"max_sequence_length": 128})
-    assert longer == Reading(100, found.limit + 64)
+    assert longer == Reading(100, found.limit + 64, found.length)
+    assert found.length >= 100 + 64 - found.limit  # what comes after the prompt is counted as well
 
 
 def test_counting_goes_on_beside_drawing(engine: Engine) -> None:

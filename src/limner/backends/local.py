@@ -19,8 +19,10 @@ from limner.errors import InternalError, InvalidRequest, LimnerError, NotReady, 
 
 if TYPE_CHECKING:
     from limner.engine import Engine
+    from limner.engine.reading import Reading
 
 _USUAL_STEPS = 20
+_TEXT_LENGTH = "max_sequence_length"  # how many tokens of text a pipeline reads and pads to
 _SAMPLER = "sampler"  # the one parameter that is no argument of a pipeline but chooses its scheduler
 
 
@@ -213,8 +215,11 @@ def _prepared(
 ) -> tuple[list[Sample], tuple[Warning, ...], Kept | None]:
     """What to submit, what to warn of, and what to put back into the pictures. Takes a moment: not for the loop."""
     samples = _samples(engine, info, spec, request)
+    readings = _readings(engine, samples[0], request)
+    length = _text_length(samples[0], list(readings.values()), _route(spec).text_lengths)
+    samples = [replace(sample, arguments={**sample.arguments, **length}) for sample in samples]
     kept = None if request.mask is None else Kept(opaque(request.inputs[0]), grey(request.mask))
-    return samples, _cut_texts(engine, samples[0], request), kept
+    return samples, _cut_texts(readings), kept
 
 
 def _samples(engine: "Engine", info: LoadedModel, spec: ModelSpec, request: Request) -> list[Sample]:
@@ -313,13 +318,29 @@ def _restored(event: Event, kept: Kept) -> Event:
     return event
 
 
-def _cut_texts(engine: "Engine", sample: Sample, request: Request) -> tuple[Warning, ...]:
-    """A warning for each prompt that is longer than what the model reads of it."""
+def _readings(engine: "Engine", sample: Sample, request: Request) -> dict[str, "Reading | None"]:
+    """What the model reads of the prompt and, if there is one, of the negative prompt."""
+    texts = {"prompt": request.prompt, "negative_prompt": request.params.get("negative_prompt")}
+    return {
+        name: engine.reading(sample.model, sample.pipeline, text, sample.arguments)
+        for name, text in texts.items()
+        if isinstance(text, str) and text
+    }
+
+
+def _text_length(sample: Sample, readings: Sequence["Reading | None"], lengths: Sequence[int]) -> dict[str, object]:
+    """The least of ``lengths`` that reads all words, as an argument; empty where none does or nobody can say."""
+    needed = [0 if reading is None else reading.length for reading in readings]
+    most = sample.arguments.get(_TEXT_LENGTH)
+    if None in readings or not isinstance(most, int):
+        return {}
+    return next(({_TEXT_LENGTH: one} for one in lengths if max(needed, default=0) <= one < most), {})
+
+
+def _cut_texts(readings: Mapping[str, "Reading | None"]) -> tuple[Warning, ...]:
+    """A warning for each text that is longer than what the model reads of it."""
     warnings = []
-    for name, text in (("prompt", request.prompt), ("negative_prompt", request.params.get("negative_prompt"))):
-        if not isinstance(text, str) or not text:
-            continue
-        reading = engine.reading(sample.model, sample.pipeline, text, sample.arguments)
+    for name, reading in readings.items():
         if reading is not None and reading.tokens > reading.limit:
             words = name.replace("_", " ")
             message = f"the {words} has {reading.tokens} tokens; the model reads the first {reading.limit}"

@@ -113,6 +113,7 @@ class ModelEntry(Entry):
     operations: tuple[Operation, ...] = ()
     pipelines: dict[Operation, str] = {}
     arguments: dict[str, Scalar | list[Scalar]] = {}
+    text_lengths: tuple[Annotated[int, Field(ge=1)], ...] = ()
     sizes: SizeEntry
     params: dict[str, ParamEntry]
     without: tuple[str, ...] = ()

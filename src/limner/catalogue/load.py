@@ -186,7 +186,8 @@ def _routes(entry: ModelEntry) -> tuple[Route, ...]:
     if others and not entry.pipelines:
         return others
     pipelines = {op: name for op, name in entry.pipelines.items() if op in entry.operations}
-    return (Route(entry.backend, entry.source or entry.id, pipelines, entry.arguments), *others)
+    lengths = tuple(sorted(entry.text_lengths))
+    return (Route(entry.backend, entry.source or entry.id, pipelines, entry.arguments, lengths), *others)
 
 
 def _sizes(rules: SizeRules, params: Mapping[str, ParamSpec]) -> SizeRules:

@@ -112,13 +112,15 @@ class Route:
     BORROWED lets another model of the catalogue draw.
 
     ``pipelines`` maps an operation to a diffusers pipeline class name; ``arguments`` are pipeline arguments that are
-    always passed.
+    always passed. ``text_lengths`` are values of ``max_sequence_length`` below the one in ``arguments`` that the model
+    was trained with, too: the least that reads all the words is passed instead, for less to compute.
     """
 
     backend: str
     source: str
     pipelines: Mapping[Operation, str] = dataclasses.field(default_factory=dict)
     arguments: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    text_lengths: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from limner.engine.backlog import Backlog
-from limner.engine.devices import resolve
+from limner.engine.devices import keep_memory, resolve
 from limner.engine.executor import Lane
 from limner.engine.gate import Gate
 from limner.engine.live import Live
@@ -33,6 +33,8 @@ class Engine:
     def __init__(self, settings: EngineSettings | None = None) -> None:
         self._settings = settings or EngineSettings()
         self.device = resolve(self._settings)
+        if self.device.name == "cpu":
+            keep_memory()
         torch.set_num_threads(self.device.threads)  # for threads that load models, too
         self._gate = Gate()
         self._tally = Tally()

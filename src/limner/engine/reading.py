@@ -14,10 +14,14 @@ _MARK = "limnerprompt"  # stands for the prompt in a template, to see what comes
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Tokens of a prompt, and how many of them the model reads at most."""
+    """Tokens of a prompt, how many of them the model reads at most, and what ``max_sequence_length`` reads them all.
+
+    ``length`` counts the template and marks that stand around the prompt, even those that a pipeline leaves out.
+    """
 
     tokens: int
     limit: int
+    length: int
 
 
 def reading(pipeline: Any, tokenizers: Mapping[str, Any], text: str, arguments: Mapping[str, Any]) -> Reading | None:
@@ -39,14 +43,16 @@ def reading(pipeline: Any, tokenizers: Mapping[str, Any], text: str, arguments: 
         return None
     template = getattr(pipeline, "prompt_template_encode", None)
     if isinstance(template, str):
-        return Reading(_count(tokenizer, template.format(text)) - _count(tokenizer, template.format("")), limit)
+        full, empty = (_count(tokenizer, template.format(part)) for part in (text, ""))
+        return Reading(full - empty, limit, full)
     kind: Any = type(pipeline)  # mypy takes no class for hashable
     if _uses_chat(kind):
         full, empty = (_count(tokenizer, _chat(tokenizer, part)) for part in (text, ""))
         before = _count(tokenizer, _chat(tokenizer, _MARK).partition(_MARK)[0])  # what comes after is cut first
-        return Reading(full - empty, limit - before)
+        return Reading(full - empty, limit - before, full)
     own = _count(tokenizer, "")  # marks of beginning and end, which are kept whatever is cut
-    return Reading(_count(tokenizer, text) - own, limit - own)
+    full = _count(tokenizer, text)
+    return Reading(full - own, limit - own, full)
 
 
 def _limit(pipeline: Any, tokenizer: Any, arguments: Mapping[str, Any]) -> int | None:
