@@ -8,6 +8,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Processes that run the tests; each starts servers and models of its own.
+WORKERS ?= 2
 
 # The environment remembers the checkout it belongs to: a copied, moved or broken one is set up again.
 HOME_OF_VENV := $(shell $(BIN)/python -c "" 2>/dev/null && cat $(VENV)/.checkout 2>/dev/null)
@@ -68,7 +70,7 @@ check: $(DEV_STAMP) ## linters and types
 	$(BIN)/python -m mypy
 
 test: check $(NODE_STAMP) ## every check: linters, types, tests
-	$(BIN)/python -m pytest -m "not heavy and not clients" $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile -m "not heavy and not clients" $(ARGS)
 
 test-heavy: $(DEV_STAMP) ## the tests that need minutes or much memory
 	$(BIN)/python -m pytest -m heavy $(ARGS)

@@ -23,8 +23,8 @@ from transformers import Qwen3ForCausalLM
 from training import checkpoint
 from training.attention import PlainAttention
 from training.captions import caption
-from training.data import Cache, Grid, SceneRecord, stack
-from training.edits import instruction
+from training.data import Cache, EditRecord, Grid, SceneRecord, stack
+from training.edits import instruction, is_hard
 from training.networks import (
     Sizes,
     build_denoiser,
@@ -45,19 +45,28 @@ EMPTY_CAPTIONS = 0.1
 TOKENS_PER_BATCH = 4900
 LONGEST_STEP_MINUTES = 0.25
 """What a step may count for at most, so that a machine put to sleep does not use up the budget."""
+UNLIKE = 0.03
+"""Mean square from which two tokens (of deviation 1) show different things, not the same thing encoded elsewhere."""
 POOL = 6
 """Batches drawn at once and sorted by caption length, so that little is padded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a run spends its time."""
+    """How a run spends its time.
+
+    `form_weights` gives the share of the drawn scenes of a form that are kept, 1 where a form is not named;
+    `easy_edits` the share of the drawn edits that are kept though nothing is replaced or told from others;
+    `change_weight` how much more the tokens that an edit changes count than those it keeps.
+    """
 
     minutes: float
     small_share: float = 0.15
     edit_share: float = 0.3
     other_sizes: float = 0.1
-    single_bias: float = 0.4
+    form_weights: dict[str, float] = field(default_factory=dict)
+    easy_edits: float = 1.0
+    change_weight: float = 3.0
     muon_rate: float = 4e-3
     adam_rate: float = 2.4e-3
     decay_share: float = 0.45
@@ -86,11 +95,14 @@ class Progress:
 
 
 class Sampler:
-    """Draws batches from the cache: the size, then the task, then records with fresh words."""
+    """Draws batches from the cache: the size, then the task, then records with fresh words.
 
-    def __init__(self, cache: Cache, plan: Plan, seed: int, device: str) -> None:
+    Members of a team draw the same sizes and tasks, and captions of like lengths, so that none waits for another.
+    """
+
+    def __init__(self, cache: Cache, plan: Plan, seed: int, device: str, rank: int = 0) -> None:
         self._cache, self._plan, self._device = cache, plan, device
-        self._rng = random.Random(seed)
+        self._common, self._rng = random.Random(seed), random.Random(seed + 1_000_003 * (rank + 1))
         self._pools: dict[tuple[Grid, int], list[Batch]] = {}
 
     def draw(self, progress: float) -> Batch:
@@ -100,7 +112,7 @@ class Sampler:
         pool = self._pools.setdefault((grid, references), [])
         if not pool:
             pool.extend(self._fill(grid, references))
-            self._rng.shuffle(pool)
+            self._common.shuffle(pool)
         return pool.pop()
 
     def _pick_grid(self, progress: float) -> Grid:
@@ -108,25 +120,33 @@ class Sampler:
         if MAIN not in scenes or progress < self._plan.small_share:
             return SMALL
         others = [grid for grid in scenes if grid != MAIN]
-        if others and self._rng.random() < self._plan.other_sizes:
-            return self._rng.choice(others)
+        if others and self._common.random() < self._plan.other_sizes:
+            return self._common.choice(others)
         return MAIN
 
     def _pick_task(self, grid: Grid) -> int:
         """Return how many reference pictures the batch has; 0 for plain text to image."""
-        share = self._plan.edit_share if self._rng.random() >= EMPTY_CAPTIONS / 2 else 0.0
-        if self._rng.random() >= share:
+        share = self._plan.edit_share if self._common.random() >= EMPTY_CAPTIONS / 2 else 0.0
+        if self._common.random() >= share:
             return 0
         found = [n for n in (1, 2) if (grid, n) in self._cache.edits]
         if not found:
             return 0
-        return self._rng.choices(found, [(0.9, 0.1)[n - 1] for n in found])[0]
+        return self._common.choices(found, [(0.9, 0.1)[n - 1] for n in found])[0]
 
     def _pick_scene(self, grid: Grid) -> SceneRecord:
-        """Draw a record; others than single things are often drawn again, for shapes are the slowest to learn."""
-        record = self._rng.choice(self._cache.scenes[grid])
-        again = record.scene.form != "one" and self._rng.random() < self._plan.single_bias
-        return self._rng.choice(self._cache.scenes[grid]) if again else record
+        """Draw a record; forms that are learnt early are often drawn again."""
+        while True:
+            record = self._rng.choice(self._cache.scenes[grid])
+            if self._rng.random() < self._plan.form_weights.get(record.scene.form, 1.0):
+                return record
+
+    def _pick_edit(self, grid: Grid, references: int) -> EditRecord:
+        """Draw a record; easy edits are often drawn again."""
+        while True:
+            record = self._rng.choice(self._cache.edits[grid, references])
+            if is_hard(record.edit) or self._rng.random() < self._plan.easy_edits:
+                return record
 
     def _fill(self, grid: Grid, references: int) -> list[Batch]:
         tokens = grid[0] * grid[1] * (1 + references) + 13
@@ -136,7 +156,7 @@ class Sampler:
             scenes = [self._pick_scene(grid) for _ in range(size * POOL)]
             rows = [(caption(r.scene, rng), r.tokens, ()) for r in scenes]
         else:
-            edits = [rng.choice(self._cache.edits[grid, references]) for _ in range(size * POOL)]
+            edits = [self._pick_edit(grid, references) for _ in range(size * POOL)]
             rows = [(instruction(r.edit, rng), r.target, r.sources) for r in edits]  # type: ignore[misc]
         rows.sort(key=lambda row: len(row[0]) + 4 * rng.random())
         batches = []
@@ -162,6 +182,19 @@ def time_bias(tokens: int) -> float:
     return 0.5 if tokens < 36 else 1.0 if tokens < 140 else 1.3
 
 
+def token_weights(batch: Batch, change_weight: float) -> Tensor:
+    """Return (B, T) weights of the loss, 1 on average: tokens unlike those of every reference count more.
+
+    Most of an edited picture is copied, which is learnt early; what the words ask for is in the few other tokens.
+    """
+    weights = torch.ones(batch.latents.shape[:2], device=batch.latents.device)
+    if batch.references:
+        distances = [(batch.latents - reference).pow(2).mean(-1) for reference in batch.references]
+        changed = torch.stack(distances).amin(0) > UNLIKE
+        weights += (change_weight - 1) * changed
+    return weights / weights.mean()
+
+
 class Trainer:
     """The networks with their optimisers and averages; one `step` per batch."""
 
@@ -180,7 +213,8 @@ class Trainer:
             decay=0.01,
         )
         self.averages = {"text": Average(self.text, 0.9975), "denoiser": Average(self.denoiser, 0.9975)}
-        self._rng = random.Random(plan.seed + team.rank)
+        self._rng = random.Random(plan.seed)
+        self._change_weight = plan.change_weight
 
     def step(self, batch: Batch, factor: float, step: int) -> float:
         """Learn from one batch at `factor` times the base rates and return the loss."""
@@ -201,7 +235,8 @@ class Trainer:
                 txt_ids=text_positions(ids.shape[1]).to(self._device),
                 return_dict=False,
             )[0][:, :tokens]
-        loss = (velocity.float() - (noise - clean)).pow(2).mean()
+        errors = (velocity.float() - (noise - clean)).pow(2).mean(-1)
+        loss = (errors * token_weights(batch, self._change_weight)).mean()
         self.optimisers.step(loss, factor, self._team)
         self.averages["text"].update(self.text, step)
         self.averages["denoiser"].update(self.denoiser, step)
@@ -209,7 +244,10 @@ class Trainer:
         return value
 
     def _padding(self) -> int:
-        """Return how many tokens to pad with: often none, at times up to the length the pipeline uses."""
+        """Return how many tokens to pad with: often none, at times up to the length the pipeline uses.
+
+        Every member of a team draws the same.
+        """
         draw = self._rng.random()
         return 0 if draw < 0.6 else self._rng.randint(1, 8) if draw < 0.85 else MAX_TOKENS
 
@@ -254,7 +292,7 @@ def train(
     done = trainer.load(out) if resume and checkpoint.exists(out) else Progress()
     cache = Cache(cache_folder)
     cache.refresh()
-    sampler = Sampler(cache, plan, plan.seed * 7919 + done.step + 1_000_003 * team.rank, device)
+    sampler = Sampler(cache, plan, plan.seed * 7919 + done.step, device, team.rank)
     torch.manual_seed(plan.seed * 104729 + done.step + 1_000_003 * team.rank)
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))

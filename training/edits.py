@@ -54,19 +54,23 @@ Operation = Literal[
     "color_from",
 ]
 WEIGHTS: dict[Operation, float] = {
-    "recolor": 0.16,
-    "remove": 0.12,
-    "add": 0.14,
+    "recolor": 0.19,
+    "remove": 0.23,
+    "add": 0.12,
     "move": 0.1,
-    "background": 0.12,
-    "time": 0.05,
-    "resize": 0.07,
-    "replace": 0.1,
-    "identity": 0.02,
-    "fill": 0.06,
-    "combine": 0.05,
+    "background": 0.1,
+    "time": 0.03,
+    "resize": 0.11,
+    "replace": 0.13,
+    "identity": 0.01,
+    "fill": 0.05,
+    "combine": 0.02,
     "color_from": 0.01,
 }
+"""What is learnt last (which thing is meant, what comes instead) is drawn most."""
+
+LONE_SHARE = 0.4
+"""Share of the removals and recolourings of a lone thing that are kept: there nothing has to be told from others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +90,20 @@ class NotApplicable(Exception):
 
 
 def sample_edit(rng: random.Random) -> Edit:
-    """Draw a training edit; held-out combinations are drawn again."""
+    """Draw a training edit; held-out combinations are drawn again, and most of those that change a lone thing."""
     while True:
         edit = propose_edit(rng)
+        lone = edit.operation in ("recolor", "remove") and len(edit.sources[0].things) == 1
+        if lone and rng.random() > LONE_SHARE:
+            continue
         if not heldout.is_held_out(edit.target) and not any(map(heldout.is_held_out, edit.sources)):
             return edit
+
+
+def is_hard(edit: Edit) -> bool:
+    """Tell whether a kind has to be recognised among others, or drawn in the place of another."""
+    kinds = {thing.kind for thing in edit.sources[0].things}
+    return edit.operation == "replace" or (edit.subject is not None and len(kinds) > 1)
 
 
 def propose_edit(rng: random.Random, operation: Operation | None = None) -> Edit:

@@ -40,6 +40,7 @@ from training.scenes import (
     repeat,
 )
 from training.sheet import CALL, draw, load_pipeline
+from training.tokenizer import text_length
 
 SKY_WORDS = {"day": "under a blue sky", "sunset": "at sunset", "night": "at night"}
 GROUND_WORDS = {"grass": "on grass", "sea": "on the sea", "sand": "in the desert", "snow": "in the snow"}
@@ -330,7 +331,8 @@ def draw_cases(pipeline: Any, cases: list[Case], seed: int) -> list[Picture]:
         if case.edit is not None:
             sources = [Image.fromarray(render(scene)) for scene in case.edit.sources]
             generator = torch.Generator().manual_seed(seed + index)
-            image = pipeline(image=sources, prompt=case.prompt, generator=generator, **CALL).images[0]
+            call = CALL | {"max_sequence_length": text_length(pipeline.tokenizer, [case.prompt])}
+            image = pipeline(image=sources, prompt=case.prompt, generator=generator, **call).images[0]
             found[id(case)] = np.asarray(image.convert("RGB"))
     return [found[id(case)] for case in cases]
 

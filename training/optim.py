@@ -13,14 +13,14 @@ from training.team import Team
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     """Return the nearest semi-orthogonal matrix, by the quintic Newton-Schulz iteration of Muon (Jordan 2024)."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix.bfloat16() if matrix.numel() > 60_000 else matrix.float()
+    x = matrix.bfloat16() if matrix.numel() > 10_000 else matrix.float()
     x = x / (x.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]
     if tall:
         x = x.T
     for _ in range(steps):
         gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     result: Tensor = x.T if tall else x
     return result.float()
 

@@ -12,15 +12,14 @@ from PIL import Image, ImageDraw
 
 from training.networks import TEXT_LAYERS
 from training.render import Picture
-from training.tokenizer import MAX_TOKENS
+from training.tokenizer import text_length
 
 CALL: dict[str, Any] = {
-    "max_sequence_length": MAX_TOKENS,
     "text_encoder_out_layers": TEXT_LAYERS,
     "guidance_scale": 3.0,
     "num_inference_steps": 12,
 }
-"""How the pipeline has to be called; its own defaults are for a far bigger model."""
+"""How the pipeline has to be called, besides the length of text; its own defaults are for a far bigger model."""
 
 PROMPTS = (
     "a red circle on a white background",
@@ -80,7 +79,8 @@ def draw(
     for start in range(0, len(prompts), 16):
         part = prompts[start : start + 16]
         generators = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]
-        images = pipeline(prompt=part, generator=generators, width=size[0], height=size[1], **{**CALL, **more}).images
+        call = {**CALL, **more, "max_sequence_length": text_length(pipeline.tokenizer, part)}
+        images = pipeline(prompt=part, generator=generators, width=size[0], height=size[1], **call).images
         yield from (np.asarray(image.convert("RGB")) for image in images)
 
 

@@ -21,6 +21,8 @@ from training.words import STRANGE_WORDS
 PAD, END = "<|endoftext|>", "<|im_end|>"
 TEMPLATE = "{% for m in messages %}{{ m['content'] | trim | lower }}{% endfor %}{{ '" + END + "' }}"
 MAX_TOKENS = 48
+SHORTER = (16, 24, 32)
+"""Lengths of text with which the server calls the model where they hold the words."""
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
@@ -62,6 +64,12 @@ def tokenize(tokenizer: Any, texts: list[str], extra: int = 0) -> tuple[Tensor, 
         ids[index, : len(kept)] = torch.tensor(kept)
         mask[index, : len(kept)] = 1
     return ids, mask
+
+
+def text_length(tokenizer: Any, texts: Iterable[str]) -> int:
+    """Return with which length of text the server would draw the longest of `texts`."""
+    longest = max(len(row) for row in tokenizer([text.strip().lower() + END for text in texts]).input_ids)
+    return next((length for length in SHORTER if longest <= length), MAX_TOKENS)
 
 
 def corpus(seed: int, captions: int, edits: int) -> Iterator[str]:

@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from limner.catalogue import Catalogue
 from training import checkpoint
 from training.attention import plain_attention
+from training.denoiser import Batch, token_weights
 from training.networks import image_positions, pack, unpack
 from training.optim import Optimisers, orthogonalise, schedule
 from training.recipe import read_recipe
-from training.tokenizer import MAX_TOKENS, tokenize, train_tokenizer
+from training.tokenizer import MAX_TOKENS, SHORTER, text_length, tokenize, train_tokenizer
 
 
 def test_packing_is_undone_by_unpacking() -> None:
@@ -67,11 +69,33 @@ def test_the_rate_warms_up_stays_and_decays(step: int, progress: float, factor: 
     assert schedule(step, progress, warm_steps=10, decay_share=0.5, floor=0.02) == pytest.approx(factor)
 
 
+def test_tokens_that_an_edit_changes_count_more() -> None:
+    clean = torch.zeros(2, 4, 3)
+    reference, other = clean.clone(), clean + 1
+    reference[0, 1] = 1.0
+    weights = token_weights(Batch((2, 2), clean, [reference], ["", ""]), 3.0)
+    assert weights.mean().item() == pytest.approx(1.0)
+    assert (weights[0, 1] / weights[0, 0]).item() == pytest.approx(3.0)
+    assert torch.equal(weights[1], weights[1, :1].expand(4))
+    both = token_weights(Batch((2, 2), clean, [other, clean], ["", ""]), 3.0)
+    assert torch.equal(both, torch.ones(2, 4))
+    assert torch.equal(token_weights(Batch((2, 2), clean, [], ["", ""]), 3.0), torch.ones(2, 4))
+
+
 def test_any_text_becomes_tokens() -> None:
     tokenizer = train_tokenizer(["a red circle", "a blue star"] * 5, 300)
     ids, mask = tokenize(tokenizer, ["A RED Circle", "смайлик 🙂 " * 40])
     assert ids.shape == mask.shape == (2, MAX_TOKENS)
     assert mask[0].sum() < MAX_TOKENS
+
+
+def test_pictures_are_scored_with_the_text_lengths_of_the_server() -> None:
+    served = Catalogue.builtin().get("sketch").routes[0]
+    assert served.text_lengths == SHORTER
+    assert served.arguments["max_sequence_length"] == MAX_TOKENS
+    tokenizer = train_tokenizer(["a red circle on white"], 300)
+    lengths = {text: text_length(tokenizer, ["x", text]) for text in ("x" * 15, "x" * 16, "x" * 31, "x" * 32)}
+    assert list(lengths.values()) == [16, 24, 32, MAX_TOKENS]
 
 
 def test_the_recipe_can_be_read() -> None:
