@@ -67,6 +67,8 @@ def test_where_it_cannot_be_known_nothing_is_claimed(pipeline: object) -> None:
     assert reading(pipeline, tokenizers, "Q" * 10_000, {}) is None
 
 
-@pytest.mark.parametrize("tokenizers", [{}, {"tokenizer": object()}, {"tokenizer": None}], ids=str)
+@pytest.mark.parametrize(
+    "tokenizers", [{}, {"tokenizer": object()}, {"tokenizer": None}], ids=["none", "other", "null"]
+)
 def test_only_tokenizers_are_counted_with(tokenizers: dict[str, object]) -> None:
     assert reading(tiny("sd15"), tokenizers, "Q" * 100, {}) is None
