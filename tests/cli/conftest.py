@@ -112,11 +112,12 @@ def scripted() -> Iterator[Scripted]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             script.asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
-            self.send_response(script.status)
+            status, reply = script.status, script.body  # a test may change them meanwhile
+            self.send_response(status)
             self.send_header("content-type", script.kind)
-            self.send_header("content-length", str(len(script.body)))
+            self.send_header("content-length", str(len(reply)))
             self.end_headers()
-            self.wfile.write(script.body)
+            self.wfile.write(reply)
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
