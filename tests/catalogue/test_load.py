@@ -71,6 +71,8 @@ def test_every_key_is_documented() -> None:
         ("max_images = 1", "stands_for_classes = true", "'StableDiffusionXL.*Pipeline' belongs to both"),
         ("max_images = 1", "price_per_image = -0.1", r"price_per_image.*greater than or equal to 0"),
         ("max_images = 1", "price_per_image = inf", r"price_per_image"),
+        ("max_images = 1", "text_lengths = [16]", "text_lengths: arguments.max_sequence_length is missing"),
+        ("max_images = 1", "text_lengths = [0]", r"text_lengths.0.*greater than or equal to 1"),
         ("max_images = 1", "max_images = ", "not valid TOML"),
     ],
 )
@@ -78,6 +80,14 @@ def test_a_wrong_file_is_refused_naming_file_place_and_key(old: str, new: str, e
     assert old in EXAMPLE
     with pytest.raises(CatalogueError, match=error):
         Catalogue.of_files({"watercolour.toml": EXAMPLE.replace(old, new)})
+
+
+def test_text_lengths_are_below_what_is_always_read() -> None:
+    long = EXAMPLE.replace("clip_skip = 1", "max_sequence_length = 48")
+    kept = Catalogue.of_files({"a.toml": long.replace("max_images = 1", "text_lengths = [32, 16]")})
+    assert kept.get("watercolour").routes[0].text_lengths == (16, 32)
+    with pytest.raises(CatalogueError, match=r"text_lengths: 48 is not below arguments\.max_sequence_length, 48"):
+        Catalogue.of_files({"a.toml": long.replace("max_images = 1", "text_lengths = [16, 48]")})
 
 
 @pytest.mark.parametrize(

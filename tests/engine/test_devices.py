@@ -38,7 +38,7 @@ def touched(**environment: str) -> tuple[str, int]:
 
 
 def test_large_tensors_find_their_pages_again() -> None:
-    """In one process of some dozens the heap has a neighbour and cannot grow in place; blocks come from elsewhere."""
+    """Seen once in some twenty processes: every block was mapped anew all the same, and nobody knows yet why."""
     tries = [touched() for _ in range(3)]
     assert {kept for kept, _ in tries} == {"True"}
     assert min(pages for _, pages in tries) < PAGES / 50

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from limner.backends.pixels import Kept, grey, opaque, resized
-from limner.catalogue.spec import ModelSpec, ParamSpec, Route
+from limner.catalogue.spec import TEXT_LENGTH, ModelSpec, ParamSpec, Route
 from limner.core import Event, Finished, Lora, Operation, ParamValue, Picture, Preview, Progress, Request, Warning
 from limner.engine import EngineSettings, EngineStats, LoadedModel, ModelSource, Result, Sample, Timings
 from limner.errors import InternalError, InvalidRequest, LimnerError, NotReady, UnknownParameter
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from limner.engine.reading import Reading
 
 _USUAL_STEPS = 20
-_TEXT_LENGTH = "max_sequence_length"  # how many tokens of text a pipeline reads and pads to
 _SAMPLER = "sampler"  # the one parameter that is no argument of a pipeline but chooses its scheduler
 
 
@@ -331,10 +330,10 @@ def _readings(engine: "Engine", sample: Sample, request: Request) -> dict[str, "
 def _text_length(sample: Sample, readings: Sequence["Reading | None"], lengths: Sequence[int]) -> dict[str, object]:
     """The least of ``lengths`` that reads all words, as an argument; empty where none does or nobody can say."""
     needed = [0 if reading is None else reading.length for reading in readings]
-    most = sample.arguments.get(_TEXT_LENGTH)
+    most = sample.arguments.get(TEXT_LENGTH)
     if None in readings or not isinstance(most, int):
         return {}
-    return next(({_TEXT_LENGTH: one} for one in lengths if max(needed, default=0) <= one < most), {})
+    return next(({TEXT_LENGTH: one} for one in lengths if max(needed, default=0) <= one < most), {})
 
 
 def _cut_texts(readings: Mapping[str, "Reading | None"]) -> tuple[Warning, ...]:

@@ -9,7 +9,7 @@ from limner.catalogue.conditions import PRESENCE, condition_of
 from limner.catalogue.derived import DERIVED
 from limner.catalogue.fields import OPEN_SIZE
 from limner.catalogue.sizing import CHOSEN_MULTIPLE, problem, snap
-from limner.catalogue.spec import LOCAL, ModelSpec, ParamSpec, SizeRules
+from limner.catalogue.spec import LOCAL, TEXT_LENGTH, ModelSpec, ParamSpec, Route, SizeRules
 from limner.catalogue.values import checked
 from limner.errors import InvalidRequest
 
@@ -21,6 +21,15 @@ def spec_trouble(spec: ModelSpec) -> str | None:
     if not spec.operations or (route.backend == LOCAL and missing):
         return f"no class for {', '.join(missing) or 'any operation'}"
     return None
+
+
+def text_trouble(route: Route) -> str | None:
+    """What is wrong with the lengths of text between which it chooses."""
+    most = route.arguments.get(TEXT_LENGTH)
+    if route.text_lengths and not isinstance(most, int):
+        return f"arguments.{TEXT_LENGTH} is missing, below which they are to be"
+    strange = [length for length in route.text_lengths if isinstance(most, int) and length >= most]
+    return f"{strange[0]} is not below arguments.{TEXT_LENGTH}, {most}" if strange else None
 
 
 def size_trouble(rules: SizeRules) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from limner.catalogue.checks import param_trouble, size_trouble, spec_trouble
+from limner.catalogue.checks import param_trouble, size_trouble, spec_trouble, text_trouble
 from limner.catalogue.derived import PARAMS, with_derived
 from limner.catalogue.entries import FileEntry, ModelEntry, ParamEntry
 from limner.catalogue.fields import OPEN_SIZE
@@ -128,6 +128,7 @@ def _check(where: str, known: Known) -> None:
     """What types alone cannot say. Raises CatalogueError."""
     spec = known.spec
     troubles = {"sizes": size_trouble(spec.sizes), "pipelines": None if known.fallback else spec_trouble(spec)}
+    troubles["text_lengths"] = text_trouble(spec.routes[0])
     troubles |= {f"params.{param.name}": param_trouble(param, spec) for param in spec.params.values()}
     for place, trouble in troubles.items():
         if trouble:

@@ -17,6 +17,7 @@ CUTTER = "cutter"  # ... this machine tells a picture's subject from its backgro
 ENLARGER = "enlarger"  # ... this machine makes a picture larger
 ON_MACHINE = frozenset({LOCAL, SPEAKER, CUTTER, ENLARGER})
 BORROWED = "served"  # a route's backend: another model of this catalogue draws, where that one is served
+TEXT_LENGTH = "max_sequence_length"  # the pipeline argument that says how many tokens of text are read and padded to
 ParamType = Literal["integer", "number", "string", "boolean", "enum", "loras", "size", "images", "mask"]
 RequestField = Literal["prompt", "n", "seed", "size", "width", "height", "output_format", "mask"]
 # Parameters of these names are the request's fields without saying so.
