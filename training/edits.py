@@ -101,9 +101,9 @@ def sample_edit(rng: random.Random) -> Edit:
 
 
 def is_hard(edit: Edit) -> bool:
-    """Tell whether a kind has to be recognised among others, or drawn in the place of another."""
+    """Tell whether a kind has to be recognised among others, or a thing has to be drawn anew."""
     kinds = {thing.kind for thing in edit.sources[0].things}
-    return edit.operation == "replace" or (edit.subject is not None and len(kinds) > 1)
+    return edit.operation in ("replace", "resize", "background") or (edit.subject is not None and len(kinds) > 1)
 
 
 def propose_edit(rng: random.Random, operation: Operation | None = None) -> Edit:
