@@ -9,6 +9,7 @@ import random
 import signal
 import time
 from collections import deque
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import Flux2Transformer2DModel
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import Qwen3ForCausalLM
 
@@ -34,6 +36,7 @@ from training.networks import (
     text_positions,
 )
 from training.optim import Average, Optimisers, schedule
+from training.scenes import Scene
 from training.team import Team
 from training.tokenizer import MAX_TOKENS, tokenize
 
@@ -45,8 +48,6 @@ EMPTY_CAPTIONS = 0.1
 TOKENS_PER_BATCH = 4900
 LONGEST_STEP_MINUTES = 0.25
 """What a step may count for at most, so that a machine put to sleep does not use up the budget."""
-UNLIKE = 0.03
-"""Mean square from which two tokens (of deviation 1) show different things, not the same thing encoded elsewhere."""
 EARLY_PICTURES, EARLY_EDITS = 0.12, 0.35
 """Shares of the samples at the very start of a drawing, without and with reference pictures."""
 POOL = 6
@@ -59,7 +60,7 @@ class Plan:
 
     `form_weights` gives the share of the drawn scenes of a form that are kept, 1 where a form is not named;
     `easy_edits` the share of the drawn edits that are kept though nothing is replaced or told from others;
-    `change_weight` how much more the tokens that an edit changes count than those it keeps.
+    `thing_weight` how much more the tokens of things count in an edit than those of its background.
     """
 
     minutes: float
@@ -68,7 +69,7 @@ class Plan:
     other_sizes: float = 0.1
     form_weights: dict[str, float] = field(default_factory=dict)
     easy_edits: float = 1.0
-    change_weight: float = 3.0
+    thing_weight: float = 3.0
     muon_rate: float = 4e-3
     adam_rate: float = 2.4e-3
     decay_share: float = 0.45
@@ -85,6 +86,7 @@ class Batch:
     latents: Tensor  # (B, T, 4C)
     references: list[Tensor]  # each (B, T, 4C)
     texts: list[str]
+    things: Tensor  # (B, T), for edits the tokens that show a thing in a source or in the target
 
 
 @dataclass(slots=True)
@@ -156,17 +158,22 @@ class Sampler:
         rng = self._rng
         if references == 0:
             scenes = [self._pick_scene(grid) for _ in range(size * POOL)]
-            rows = [(caption(r.scene, rng), r.tokens, ()) for r in scenes]
+            nothing = np.zeros(grid[0] * grid[1], bool)
+            rows = [(caption(r.scene, rng), r.tokens, (), nothing) for r in scenes]
         else:
             edits = [self._pick_edit(grid, references) for _ in range(size * POOL)]
-            rows = [(instruction(r.edit, rng), r.target, r.sources) for r in edits]  # type: ignore[misc]
+            rows = [
+                (instruction(r.edit, rng), r.target, r.sources, thing_tokens(grid, (*r.edit.sources, r.edit.target)))  # type: ignore[misc]
+                for r in edits
+            ]
         rows.sort(key=lambda row: len(row[0]) + 4 * rng.random())
         batches = []
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             sources = [stack([row[2][i] for row in part], self._device) for i in range(references)]
             texts = ["" if rng.random() < EMPTY_CAPTIONS else row[0] for row in part]
-            batches.append(Batch(grid, stack([row[1] for row in part], self._device), sources, texts))
+            things = torch.from_numpy(np.stack([row[3] for row in part])).to(self._device)
+            batches.append(Batch(grid, stack([row[1] for row in part], self._device), sources, texts, things))
         return batches
 
 
@@ -196,16 +203,25 @@ def draw_times(count: int, tokens: int, references: int, device: str) -> Tensor:
     return torch.where(torch.rand(count, device=device) < share, early, usual)
 
 
-def token_weights(batch: Batch, change_weight: float) -> Tensor:
-    """Return (B, T) weights of the loss, 1 on average: tokens unlike those of every reference count more.
+def thing_tokens(grid: Grid, scenes: Iterable[Scene]) -> NDArray[np.bool_]:
+    """Return (T,) for the tokens of a picture that some thing of `scenes`, laid over each other, reaches into."""
+    rows, columns = grid
+    shorter = min(grid)
+    y, x = np.indices(grid).reshape(2, -1) + 0.5
+    found = np.zeros(rows * columns, bool)
+    for thing in (thing for scene in scenes for thing in scene.things):
+        reach = thing.extent * shorter + 0.5
+        found |= (abs(x - thing.x * columns) < reach) & (abs(y - thing.y * rows) < reach)
+    return found
 
-    Most of an edited picture is copied, which is learnt early; what the words ask for is in the few other tokens.
+
+def token_weights(things: Tensor, thing_weight: float) -> Tensor:
+    """Return (B, T) weights of an edit's loss, 1 on average: tokens of things, before or after, count more.
+
+    Most of an edited picture is background, which is learnt early. Whether a token changes must not matter: what is
+    weighed by the answer is learnt with a bias to it, and of two things of which one should go, both went.
     """
-    weights = torch.ones(batch.latents.shape[:2], device=batch.latents.device)
-    if batch.references:
-        distances = [(batch.latents - reference).pow(2).mean(-1) for reference in batch.references]
-        changed = torch.stack(distances).amin(0) > UNLIKE
-        weights += (change_weight - 1) * changed
+    weights = 1 + (thing_weight - 1) * things.float()
     return weights / weights.mean()
 
 
@@ -228,7 +244,7 @@ class Trainer:
         )
         self.averages = {"text": Average(self.text, 0.9975), "denoiser": Average(self.denoiser, 0.9975)}
         self._rng = random.Random(plan.seed)
-        self._change_weight = plan.change_weight
+        self._thing_weight = plan.thing_weight
 
     def step(self, batch: Batch, factor: float, step: int) -> float:
         """Learn from one batch at `factor` times the base rates and return the loss."""
@@ -250,7 +266,7 @@ class Trainer:
                 return_dict=False,
             )[0][:, :tokens]
         errors = (velocity.float() - (noise - clean)).pow(2).mean(-1)
-        loss = (errors * token_weights(batch, self._change_weight)).mean()
+        loss = (errors * token_weights(batch.things, self._thing_weight)).mean()
         self.optimisers.step(loss, factor, self._team)
         self.averages["text"].update(self.text, step)
         self.averages["denoiser"].update(self.denoiser, step)

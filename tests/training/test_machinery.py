@@ -1,5 +1,7 @@
 """Tokenizer, optimisers, packing and checkpoints."""
 
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,11 @@ from torch import nn
 from limner.catalogue import Catalogue
 from training import checkpoint
 from training.attention import plain_attention
-from training.denoiser import Batch, token_weights
+from training.denoiser import draw_times, thing_tokens, token_weights
 from training.networks import image_positions, pack, unpack
 from training.optim import Optimisers, orthogonalise, schedule
 from training.recipe import read_recipe
+from training.scenes import Background, Scene, make_thing
 from training.tokenizer import MAX_TOKENS, SHORTER, text_length, tokenize, train_tokenizer
 
 
@@ -69,17 +72,37 @@ def test_the_rate_warms_up_stays_and_decays(step: int, progress: float, factor: 
     assert schedule(step, progress, warm_steps=10, decay_share=0.5, floor=0.02) == pytest.approx(factor)
 
 
-def test_tokens_that_an_edit_changes_count_more() -> None:
-    clean = torch.zeros(2, 4, 3)
-    reference, other = clean.clone(), clean + 1
-    reference[0, 1] = 1.0
-    weights = token_weights(Batch((2, 2), clean, [reference], ["", ""]), 3.0)
+def test_tokens_of_things_count_more() -> None:
+    weights = token_weights(torch.tensor([[False, True, False, False], [False] * 4]), 3.0)
     assert weights.mean().item() == pytest.approx(1.0)
     assert (weights[0, 1] / weights[0, 0]).item() == pytest.approx(3.0)
     assert torch.equal(weights[1], weights[1, :1].expand(4))
-    both = token_weights(Batch((2, 2), clean, [other, clean], ["", ""]), 3.0)
-    assert torch.equal(both, torch.ones(2, 4))
-    assert torch.equal(token_weights(Batch((2, 2), clean, [], ["", ""]), 3.0), torch.ones(2, 4))
+    assert torch.equal(token_weights(torch.zeros(2, 4, dtype=torch.bool), 3.0), torch.ones(2, 4))
+
+
+def test_the_tokens_of_things_are_those_they_reach_into() -> None:
+    thing = make_thing(random.Random(1), "circle", "red", (0.5, 0.5))
+    placed = (replace(thing, x=0.25, y=0.25, extent=0.1), replace(thing, x=0.75, y=0.5, extent=0.1))
+    scenes = [Scene("one", Background("plain"), (thing,)) for thing in placed]
+    first, second = (thing_tokens((8, 8), [scene]).reshape(8, 8) for scene in scenes)
+    assert [(rows.min(), rows.max()) for rows in (*first.nonzero(), *second.nonzero())] == [
+        (1, 2),
+        (1, 2),
+        (3, 4),
+        (5, 6),
+    ]
+    assert (thing_tokens((8, 8), scenes).reshape(8, 8) == (first | second)).all()
+    wide = thing_tokens((4, 8), scenes[:1]).reshape(4, 8)
+    assert wide[0, 1]
+    assert wide.sum() == 4, "an extent is a share of the shorter side"
+
+
+def test_edits_learn_more_of_the_start_of_a_drawing() -> None:
+    torch.manual_seed(0)
+    plain, edits = (draw_times(20000, 64, references, "cpu") for references in (0, 1))
+    for times, early in ((plain, 0.12), (edits, 0.35)):
+        assert ((times > 0) & (times <= 1)).all()
+        assert (times > 0.97).float().mean().item() == pytest.approx(0.3 * early + (1 - early) * 0.012, abs=0.01)
 
 
 def test_any_text_becomes_tokens() -> None:
