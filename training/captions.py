@@ -250,7 +250,7 @@ def describe_land(rng: random.Random, scene: Scene) -> str:
     names = [article(noun_phrase(rng, t, keep_color=0.3)) for t in scene.things if t.color and t.kind != "mountain"]
     names += [article(kind_word(rng, "mountain")) for t in scene.things if t.kind == "mountain"]
     above = ""
-    if sky_things and rng.random() < 0.85:
+    if sky_things and rng.random() < 0.96:  # rarely left out: what is not asked for should not come
         kind = sky_things[0].kind
         noun = f"the {kind}" if kind != "cloud" and rng.random() < 0.5 else article(kind)
         above = rng.choice([f" with {noun}", f" and {noun}", f" with {noun} in the sky"])

@@ -50,6 +50,8 @@ LONGEST_STEP_MINUTES = 0.25
 """What a step may count for at most, so that a machine put to sleep does not use up the budget."""
 EARLY_PICTURES, EARLY_EDITS = 0.12, 0.35
 """Shares of the samples at the very start of a drawing, without and with reference pictures."""
+SHOWN = 0.8
+"""Time below which a noisy picture shows where its things are."""
 POOL = 6
 """Batches drawn at once and sorted by caption length, so that little is padded."""
 
@@ -60,7 +62,7 @@ class Plan:
 
     `form_weights` gives the share of the drawn scenes of a form that are kept, 1 where a form is not named;
     `easy_edits` the share of the drawn edits that are kept though nothing is replaced or told from others;
-    `thing_weight` how much more the tokens of things count in an edit than those of its background.
+    `thing_weight` how much more the tokens of things count than those of the background.
     """
 
     minutes: float
@@ -86,7 +88,7 @@ class Batch:
     latents: Tensor  # (B, T, 4C)
     references: list[Tensor]  # each (B, T, 4C)
     texts: list[str]
-    things: Tensor  # (B, T), for edits the tokens that show a thing in a source or in the target
+    things: Tensor  # (B, T), the tokens that show a thing in a source or in the target
 
 
 @dataclass(slots=True)
@@ -158,8 +160,7 @@ class Sampler:
         rng = self._rng
         if references == 0:
             scenes = [self._pick_scene(grid) for _ in range(size * POOL)]
-            nothing = np.zeros(grid[0] * grid[1], bool)
-            rows = [(caption(r.scene, rng), r.tokens, (), nothing) for r in scenes]
+            rows = [(caption(r.scene, rng), r.tokens, (), thing_tokens(grid, [r.scene])) for r in scenes]
         else:
             edits = [self._pick_edit(grid, references) for _ in range(size * POOL)]
             rows = [
@@ -215,13 +216,15 @@ def thing_tokens(grid: Grid, scenes: Iterable[Scene]) -> NDArray[np.bool_]:
     return found
 
 
-def token_weights(things: Tensor, thing_weight: float) -> Tensor:
-    """Return (B, T) weights of an edit's loss, 1 on average: tokens of things, before or after, count more.
+def token_weights(things: Tensor, thing_weight: float, times: Tensor | None = None) -> Tensor:
+    """Return (B, T) weights of the loss, 1 on average: tokens of things, before or after an edit, count more.
 
-    Most of an edited picture is background, which is learnt early. Whether a token changes must not matter: what is
-    weighed by the answer is learnt with a bias to it, and of two things of which one should go, both went.
+    Most of a picture is background, which is learnt early. But what is weighed by the answer is learnt with a bias to
+    it: when tokens that an edit changes counted more, of two things of which one should go both went. So where things
+    are has to be known: from the references, or, given the `times` (B,) of pictures from words alone, late enough.
     """
-    weights = 1 + (thing_weight - 1) * things.float()
+    known = things if times is None else things & (times < SHOWN)[:, None]
+    weights = 1 + (thing_weight - 1) * known.float()
     return weights / weights.mean()
 
 
@@ -266,7 +269,8 @@ class Trainer:
                 return_dict=False,
             )[0][:, :tokens]
         errors = (velocity.float() - (noise - clean)).pow(2).mean(-1)
-        loss = (errors * token_weights(batch.things, self._thing_weight)).mean()
+        weights = token_weights(batch.things, self._thing_weight, None if batch.references else t)
+        loss = (errors * weights).mean()
         self.optimisers.step(loss, factor, self._team)
         self.averages["text"].update(self.text, step)
         self.averages["denoiser"].update(self.denoiser, step)

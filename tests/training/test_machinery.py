@@ -80,6 +80,13 @@ def test_tokens_of_things_count_more() -> None:
     assert torch.equal(token_weights(torch.zeros(2, 4, dtype=torch.bool), 3.0), torch.ones(2, 4))
 
 
+def test_things_count_more_only_where_they_can_be_seen() -> None:
+    things = torch.tensor([[False, True, False, False]] * 2)
+    weights = token_weights(things, 3.0, torch.tensor([0.9, 0.5]))
+    assert torch.equal(weights[0], weights[0, :1].expand(4))
+    assert (weights[1, 1] / weights[1, 0]).item() == pytest.approx(3.0)
+
+
 def test_the_tokens_of_things_are_those_they_reach_into() -> None:
     thing = make_thing(random.Random(1), "circle", "red", (0.5, 0.5))
     placed = (replace(thing, x=0.25, y=0.25, extent=0.1), replace(thing, x=0.75, y=0.5, extent=0.1))
