@@ -70,7 +70,7 @@ WEIGHTS: dict[Operation, float] = {
 """What is learnt last (which thing is meant, what comes instead) is drawn most."""
 
 LONE_SHARE = 0.4
-"""Share of the removals and recolourings of a lone thing that are kept: there nothing has to be told from others."""
+"""Share of the edits of a lone thing that are kept: there nothing has to be told from others, which is learnt last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +93,20 @@ def sample_edit(rng: random.Random) -> Edit:
     """Draw a training edit; held-out combinations are drawn again, and most of those that change a lone thing."""
     while True:
         edit = propose_edit(rng)
-        lone = edit.operation in ("recolor", "remove") and len(edit.sources[0].things) == 1
-        if lone and rng.random() > LONE_SHARE:
+        if edit.subject is not None and not tells_apart(edit) and rng.random() > LONE_SHARE:
             continue
         if not heldout.is_held_out(edit.target) and not any(map(heldout.is_held_out, edit.sources)):
             return edit
 
 
+def tells_apart(edit: Edit) -> bool:
+    """Tell whether the thing that is meant has to be recognised among things of other kinds."""
+    return edit.subject is not None and len({thing.kind for thing in edit.sources[0].things}) > 1
+
+
 def is_hard(edit: Edit) -> bool:
-    """Tell whether a kind has to be recognised among others, or a thing has to be drawn anew."""
-    kinds = {thing.kind for thing in edit.sources[0].things}
-    return edit.operation in ("replace", "resize", "background") or (edit.subject is not None and len(kinds) > 1)
+    """Tell whether the thing that is meant has to be told from others, or a thing has to be drawn anew."""
+    return edit.operation in ("replace", "resize", "background") or tells_apart(edit)
 
 
 def propose_edit(rng: random.Random, operation: Operation | None = None) -> Edit:
