@@ -5,7 +5,8 @@ Owns the history of events and its followers; does not run anything and reads no
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -151,12 +152,13 @@ class Job:
         self.cancellation = self.cancellation or reason
         self.cancel_requested.set()
 
-    async def events(self, after: str | None = None) -> AsyncIterator[JobEvent]:
+    async def events(self, after: str | None = None) -> AsyncGenerator[JobEvent]:
         """As `numbered_events`, without their ids."""
-        async for _, event in self.numbered_events(after):
-            yield event
+        async with aclosing(self.numbered_events(after)) as events:
+            async for _, event in events:
+                yield event
 
-    async def numbered_events(self, after: str | None = None) -> AsyncIterator[tuple[str, JobEvent]]:
+    async def numbered_events(self, after: str | None = None) -> AsyncGenerator[tuple[str, JobEvent]]:
         """Events and their ids, past ones first; ends when the job has finished, raises the job's error otherwise.
 
         ``after`` is an id that was given out before: what came later follows, or all that is known where it stands in

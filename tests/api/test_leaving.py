@@ -1,10 +1,13 @@
-"""A server that leaves while clients wait: they learn which job to ask the next one for."""
+"""A server that leaves while clients wait: they learn which job to ask the next one for. Clients that leave."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 
+import pytest
 from starlette.requests import Request as HttpRequest
 from starlette.types import Message, Receive, Scope, Send
 
+from limner.api.calls import ClosingStream, with_keep_alive
 from limner.api.middleware import Exchange
 
 
@@ -34,3 +37,56 @@ async def test_whoever_is_cut_off_is_told_his_job() -> None:
     assert sent[0]["status"] == 503
     assert headers[b"x-limner-job"] == b"job_1"
     assert int(headers[b"retry-after"]) > 0
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_client_that_leaves_as_an_event_comes_follows_no_longer(turns: int) -> None:
+    """Events count their followers until they are closed; here nothing collects them."""
+    happened, closed = asyncio.Event(), asyncio.Event()
+
+    async def events() -> AsyncGenerator[int]:
+        try:
+            while True:
+                await happened.wait()
+                happened.clear()
+                yield 1
+        finally:
+            closed.set()
+
+    followed = events()
+
+    async def follow() -> None:
+        async for _ in with_keep_alive(followed):
+            pass
+
+    client = asyncio.create_task(follow())
+    await asyncio.sleep(0.01)
+    happened.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    client.cancel()
+    await asyncio.wait_for(closed.wait(), 5)
+    with pytest.raises(asyncio.CancelledError):
+        await client
+
+
+async def test_a_client_that_leaves_while_it_is_sent_something_follows_no_longer() -> None:
+    closed = asyncio.Event()
+
+    async def body() -> AsyncGenerator[bytes]:
+        try:
+            yield b"a chunk"
+        finally:
+            closed.set()
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    chunks = body()  # held, so that nothing collects it
+    response = ClosingStream(chunks, media_type="text/event-stream", headers={})
+    await asyncio.wait_for(response({"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send), 5)
+    assert closed.is_set()

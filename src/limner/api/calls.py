@@ -5,12 +5,14 @@ and what becomes of a job whose client leaves. A dialect says how its wire becom
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from limner.api.asking_back import asked_back
 from limner.api.doorkeeper import caller_of
@@ -25,6 +27,7 @@ from limner.jobs import Job, JobEvent, Outcome, ResponseFormat, Submission
 from limner.store.rows import Hook
 
 KEEP_ALIVE_S = 10.0
+_closing: set[asyncio.Task[None]] = set()  # the loop itself holds tasks only weakly
 T = TypeVar("T")
 Read: TypeAlias = Callable[[], Coroutine[Any, Any, tuple[Request, tuple[Warning, ...]]]]
 
@@ -58,10 +61,11 @@ class Call:
         """What happens to the job, and None whenever nothing has happened for KEEP_ALIVE_S."""
         return with_keep_alive(self._events())
 
-    async def _events(self) -> AsyncIterator[JobEvent]:
+    async def _events(self) -> AsyncGenerator[JobEvent]:
         try:
-            async for event in self.job.events():
-                yield event
+            async with aclosing(self.job.events()) as events:
+                async for event in events:
+                    yield event
         except RegionNotFound as error:
             yield self._asked_back(error)
 
@@ -69,6 +73,19 @@ class Call:
         if not self.converses:
             raise error
         return asked_back(self.job, error)
+
+
+class ClosingStream(StreamingResponse):
+    """Closes its body whatever ends the sending: a client that leaves while it is sent something follows no longer."""
+
+    def __init__(self, body: AsyncGenerator[bytes], *, media_type: str, headers: Mapping[str, str]) -> None:
+        super().__init__(body, media_type=media_type, headers=headers)
+        self._body = body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the body to its end, or until the client has left."""
+        async with aclosing(self._body):
+            await super().__call__(scope, receive, send)
 
 
 Reply: TypeAlias = Callable[[Call], Coroutine[Any, Any, Response]]
@@ -135,7 +152,7 @@ async def conduct(
             return await wire.accepted(call)
         if wire.stream is not None:
             kept = {**call.headers, "Cache-Control": "no-cache"}
-            return StreamingResponse(_streamed(call, wire.stream), media_type=wire.stream_type, headers=kept)
+            return ClosingStream(_streamed(call, wire.stream), media_type=wire.stream_type, headers=kept)
         return await _answered(call, wire.reply, client)
 
 
@@ -168,7 +185,7 @@ async def _answered(call: Call, reply: Reply, client: Presence) -> Response:
         raise
 
 
-async def _streamed(call: Call, stream: Stream) -> AsyncIterator[bytes]:
+async def _streamed(call: Call, stream: Stream) -> AsyncGenerator[bytes]:
     service = call.gateway.service
     watcher = asyncio.create_task(tell_when_left(call.http, service, call.job))
     try:
@@ -179,8 +196,8 @@ async def _streamed(call: Call, stream: Stream) -> AsyncIterator[bytes]:
         service.left(call.job)
 
 
-async def with_keep_alive(events: AsyncIterator[T]) -> AsyncIterator[T | None]:
-    """The events, and None whenever nothing has happened for KEEP_ALIVE_S."""
+async def with_keep_alive(events: AsyncGenerator[T]) -> AsyncIterator[T | None]:
+    """The events, and None whenever nothing has happened for KEEP_ALIVE_S. ``events`` are closed at the end."""
     pending: asyncio.Task[T] | None = None
     try:
         while True:
@@ -196,8 +213,18 @@ async def with_keep_alive(events: AsyncIterator[T]) -> AsyncIterator[T | None]:
             pending = None
             yield event
     finally:
-        if pending is not None:
-            pending.cancel()
+        # Its own task: who is cancelled here, because the client has left, may be again at every await.
+        closing = asyncio.create_task(_close(events, pending))
+        _closing.add(closing)
+        closing.add_done_callback(_closing.discard)
+
+
+async def _close(events: AsyncGenerator[T], pending: asyncio.Task[T] | None) -> None:
+    """End ``events`` now: one that a cancellation left between two events is otherwise there until it is collected."""
+    if pending is not None:
+        pending.cancel()
+        await asyncio.wait({pending})
+    await events.aclose()
 
 
 async def _next(events: AsyncIterator[T]) -> T:

@@ -5,7 +5,6 @@ Owns making each of its decisions a job, and one answer of all of them. What the
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -187,10 +186,9 @@ async def _stream(answer: Led, model: LanguageModel, showing: Showing) -> AsyncI
     yield opening(head)
     try:
         with answer.gateway.service.seat(caller_of(answer.http)):
-            async with aclosing(answer.steps(model)) as steps:
-                async for step in with_keep_alive(steps):
-                    async for chunk in _told(answer, step, showing, apart=apart):
-                        yield chunk
+            async for step in with_keep_alive(answer.steps(model)):
+                async for chunk in _told(answer, step, showing, apart=apart):
+                    yield chunk
     except LimnerError as error:
         for chunk in failure(head, error):
             yield chunk
