@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from limner.api.calls import with_keep_alive
+from limner.api.calls import ClosingStream, with_keep_alive
 from limner.api.chat.fields import ChatAsked, settle_chat, settle_words
 from limner.api.chat.pictures import in_order
 from limner.api.chat.replies import (
@@ -159,7 +159,7 @@ async def led(http: HttpRequest, asked: ChatAsked, conversation: Conversation, m
         pass
     if asked.fields.stream:
         headers = {"Cache-Control": "no-cache"}
-        return StreamingResponse(_stream(answer, model, showing), media_type="text/event-stream", headers=headers)
+        return ClosingStream(_stream(answer, model, showing), media_type="text/event-stream", headers=headers)
     async with Presence(http) as client:
         content = await client.unless_left(_whole(answer, model, showing))
     return Response(content, media_type="application/json")
@@ -178,7 +178,7 @@ async def _whole(answer: Led, model: LanguageModel, showing: Showing) -> bytes:
     raise AssertionError("an agent ends with Done")
 
 
-async def _stream(answer: Led, model: LanguageModel, showing: Showing) -> AsyncIterator[bytes]:
+async def _stream(answer: Led, model: LanguageModel, showing: Showing) -> AsyncGenerator[bytes]:
     """Words as they are said, comments about what is called, the pictures at the end; an error is the last chunk."""
     head = answer.head
     options = answer.asked.fields.stream_options

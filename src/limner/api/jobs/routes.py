@@ -1,16 +1,16 @@
 """Our own jobs API: ``/v1/jobs``. Any operation, accepted at once and found again at any time."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
 import pybase64
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from limner.api.asking import Asked, Body, asked_operation, from_json, parse_operation, read_object, to_request
-from limner.api.calls import Wire, conduct, job_accepted, timeout_s_of, with_keep_alive
+from limner.api.calls import ClosingStream, Wire, conduct, job_accepted, timeout_s_of, with_keep_alive
 from limner.api.doorkeeper import caller_of
 from limner.api.envelope import error_body
 from limner.api.gateway import Gateway, gateway_of
@@ -148,10 +148,10 @@ async def events(http: HttpRequest, job_id: str) -> Response:
     gateway = gateway_of(http)
     job = await _find(http, gateway, job_id)
     body = _events(http, gateway, job, http.headers.get("last-event-id"))
-    return StreamingResponse(body, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+    return ClosingStream(body, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
 
 
-async def _events(http: HttpRequest, gateway: Gateway, job: Job, after: str | None) -> AsyncIterator[bytes]:
+async def _events(http: HttpRequest, gateway: Gateway, job: Job, after: str | None) -> AsyncGenerator[bytes]:
     """One event a change. A job's end is an event as well; leaving early does nothing to the job."""
     try:
         async for numbered in with_keep_alive(job.numbered_events(after)):
