@@ -61,7 +61,7 @@ class Plan:
     """How a run spends its time.
 
     `form_weights` gives the share of the drawn scenes of a form that are kept, 1 where a form is not named;
-    `easy_edits` the share of the drawn edits that are kept though nothing is replaced or told from others;
+    `easy_edits` the share of the drawn edits that are kept though nothing is told from others or drawn anew;
     `thing_weight` how much more the tokens of things count than those of the background.
     """
 
