@@ -39,8 +39,7 @@ from training.scenes import (
     relate,
     repeat,
 )
-from training.sheet import CALL, draw, load_pipeline
-from training.tokenizer import text_length
+from training.sheet import call_for, draw, load_pipeline
 
 SKY_WORDS = {"day": "under a blue sky", "sunset": "at sunset", "night": "at night"}
 GROUND_WORDS = {"grass": "on grass", "sea": "on the sea", "sand": "in the desert", "snow": "in the snow"}
@@ -331,7 +330,7 @@ def draw_cases(pipeline: Any, cases: list[Case], seed: int) -> list[Picture]:
         if case.edit is not None:
             sources = [Image.fromarray(render(scene)) for scene in case.edit.sources]
             generator = torch.Generator().manual_seed(seed + index)
-            call = CALL | {"max_sequence_length": text_length(pipeline.tokenizer, [case.prompt])}
+            call = call_for(pipeline, [case.prompt])
             image = pipeline(image=sources, prompt=case.prompt, generator=generator, **call).images[0]
             found[id(case)] = np.asarray(image.convert("RGB"))
     return [found[id(case)] for case in cases]

@@ -1,7 +1,7 @@
 """Contact sheets: captioned grids of pictures drawn by an exported model through its standard pipeline."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,12 @@ CALL: dict[str, Any] = {
     "num_inference_steps": 12,
 }
 """How the pipeline has to be called, besides the length of text; its own defaults are for a far bigger model."""
+
+
+def call_for(pipeline: Any, prompts: Iterable[str]) -> dict[str, Any]:
+    """Return CALL with the length of text that the server would pass for `prompts`."""
+    return {**CALL, "max_sequence_length": text_length(pipeline.tokenizer, prompts)}
+
 
 PROMPTS = (
     "a red circle on a white background",
@@ -79,7 +85,7 @@ def draw(
     for start in range(0, len(prompts), 16):
         part = prompts[start : start + 16]
         generators = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]
-        call = {**CALL, **more, "max_sequence_length": text_length(pipeline.tokenizer, part)}
+        call = {**call_for(pipeline, part), **more}
         images = pipeline(prompt=part, generator=generators, width=size[0], height=size[1], **call).images
         yield from (np.asarray(image.convert("RGB")) for image in images)
 

@@ -87,6 +87,6 @@ async def test_a_client_that_leaves_while_it_is_sent_something_follows_no_longer
             await asyncio.Event().wait()
 
     chunks = body()  # held, so that nothing collects it
-    response = ClosingStream(chunks, media_type="text/event-stream", headers={})
+    response = ClosingStream(chunks)
     await asyncio.wait_for(response({"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send), 5)
     assert closed.is_set()

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
 from starlette.requests import Request as HttpRequest
@@ -76,10 +77,18 @@ class Call:
 
 
 class ClosingStream(StreamingResponse):
-    """Closes its body whatever ends the sending: a client that leaves while it is sent something follows no longer."""
+    """A reply bit by bit, for no cache to keep.
 
-    def __init__(self, body: AsyncGenerator[bytes], *, media_type: str, headers: Mapping[str, str]) -> None:
-        super().__init__(body, media_type=media_type, headers=headers)
+    Closes its body whatever ends the sending: a client that leaves while it is sent something follows no longer.
+    """
+
+    def __init__(
+        self,
+        body: AsyncGenerator[bytes],
+        headers: Mapping[str, str] = MappingProxyType({}),
+        media_type: str = "text/event-stream",
+    ) -> None:
+        super().__init__(body, headers={**headers, "Cache-Control": "no-cache"}, media_type=media_type)
         self._body = body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,8 +160,7 @@ async def conduct(
         if detached and not await _ended(job, manners):
             return await wire.accepted(call)
         if wire.stream is not None:
-            kept = {**call.headers, "Cache-Control": "no-cache"}
-            return ClosingStream(_streamed(call, wire.stream), media_type=wire.stream_type, headers=kept)
+            return ClosingStream(_streamed(call, wire.stream), call.headers, wire.stream_type)
         return await _answered(call, wire.reply, client)
 
 

@@ -25,10 +25,12 @@ def spec_trouble(spec: ModelSpec) -> str | None:
 
 def text_trouble(route: Route) -> str | None:
     """What is wrong with the lengths of text between which it chooses."""
+    if not route.text_lengths:
+        return None
     most = route.arguments.get(TEXT_LENGTH)
-    if route.text_lengths and not isinstance(most, int):
+    if not isinstance(most, int):
         return f"arguments.{TEXT_LENGTH} is missing, below which they are to be"
-    strange = [length for length in route.text_lengths if isinstance(most, int) and length >= most]
+    strange = [length for length in route.text_lengths if length >= most]
     return f"{strange[0]} is not below arguments.{TEXT_LENGTH}, {most}" if strange else None
 
 

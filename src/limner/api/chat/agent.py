@@ -158,8 +158,7 @@ async def led(http: HttpRequest, asked: ChatAsked, conversation: Conversation, m
     with gateway.service.seat(caller_of(http)):  # refused here, a stream is still an error with a status
         pass
     if asked.fields.stream:
-        headers = {"Cache-Control": "no-cache"}
-        return ClosingStream(_stream(answer, model, showing), media_type="text/event-stream", headers=headers)
+        return ClosingStream(_stream(answer, model, showing))
     async with Presence(http) as client:
         content = await client.unless_left(_whole(answer, model, showing))
     return Response(content, media_type="application/json")

@@ -1,16 +1,16 @@
 """Pictures by conversation: ``/v1/chat/completions`` as RouteLLM, OpenRouter, vLLM-Omni and chat clients speak it."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from limner.api.asking import read_object, understood
 from limner.api.asking_back import may_ask_back
-from limner.api.calls import Call, Wire, conduct
+from limner.api.calls import Call, ClosingStream, Wire, conduct
 from limner.api.chat import docs as chat_docs
 from limner.api.chat.agent import led
 from limner.api.chat.fields import ChatAsked, read_chat, settle_chat, settle_words, unspoken
@@ -44,7 +44,6 @@ from limner.errors import LimnerError
 from limner.jobs import Outcome
 
 router = APIRouter(tags=["Chat"])
-SSE = "text/event-stream"
 
 
 @router.post("/v1/chat/completions", openapi_extra=chat_docs.COMPLETIONS)
@@ -126,13 +125,13 @@ async def _said(http: HttpRequest, asked: ChatAsked, plan: Plan, text: str) -> R
     if not asked.fields.stream:
         return Response(await completion(_showing(http, asked), said), media_type="application/json")
 
-    async def stream() -> AsyncIterator[bytes]:
+    async def stream() -> AsyncGenerator[bytes]:
         yield opening(said.head)
         yield words_chunk(said.head, text)
         for chunk in closing(said, usage_apart=_usage_apart(asked)):
             yield chunk
 
-    return StreamingResponse(stream(), media_type=SSE, headers={"Cache-Control": "no-cache"})
+    return ClosingStream(stream())
 
 
 def _wishes(http: HttpRequest) -> dict[str, str]:

@@ -148,7 +148,7 @@ async def events(http: HttpRequest, job_id: str) -> Response:
     gateway = gateway_of(http)
     job = await _find(http, gateway, job_id)
     body = _events(http, gateway, job, http.headers.get("last-event-id"))
-    return ClosingStream(body, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+    return ClosingStream(body)
 
 
 async def _events(http: HttpRequest, gateway: Gateway, job: Job, after: str | None) -> AsyncGenerator[bytes]:
