@@ -22,7 +22,8 @@ ResponseFormat = Literal["b64_json", "url"]
 class Submission:
     """How a request is handed in. ``detached``: nobody waits for it, and it may wait longer than those who do.
     ``warnings`` are what the dialect noticed; ``response_format`` is how its result is shown whenever it is asked for.
-    ``previous`` is the job that it goes on from in a conversation.
+    ``previous`` is the job that it goes on from in a conversation, ``attached`` are the places among its inputs of
+    those that came with this turn: they stay when the job has ended, for the turns that go on from it.
     """
 
     idempotency_key: str | None = None
@@ -31,6 +32,7 @@ class Submission:
     warnings: tuple[Warning, ...] = ()
     response_format: ResponseFormat = "url"
     previous: str | None = None
+    attached: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class Job:
         times: Times,
         response_format: ResponseFormat = "url",
         previous: str | None = None,
+        attached: tuple[int, ...] = (),
     ) -> None:
         self.id = job_id
         self.request = request
@@ -107,6 +110,7 @@ class Job:
         self.times = times
         self.response_format: ResponseFormat = response_format
         self.previous = previous
+        self.attached = attached
         self.account = Account()
         self.status: JobStatus = "queued"
         self.error: LimnerError | None = None

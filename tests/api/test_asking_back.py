@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from limner.errors import RegionNotFound
-from tests.api.test_chat import RED
+from tests.api.test_chat import RED, first_colors
 from tests.api.test_chat_turns import DRAWN, GEMINI, said, user
 from tests.api.test_chat_turns import app as app  # a fixture
 from tests.fakes import FakeBackend
@@ -60,6 +60,16 @@ async def test_responses_say_it_in_a_message_after_the_call_that_failed(client: 
     for before in ({"input": [*INPUT, *body["output"], user_input("hello")]}, {"previous_response_id": body["id"]}):
         reply = await client.post("/v1/responses", json={**RESPONSE, "input": "hello", **before})
         assert reply.json()["output"][0]["content"][0]["text"].startswith("Hello"), reply.text
+
+
+async def test_the_turn_after_a_question_back_still_has_the_picture(
+    client: httpx2.AsyncClient, backend: FakeBackend
+) -> None:
+    asked_back = (await client.post("/v1/responses", json=RESPONSE)).json()
+    backend.error = None
+    after = {**RESPONSE, "input": "make it blue", "previous_response_id": asked_back["id"]}
+    assert (await client.post("/v1/responses", json=after)).json()["status"] == "completed"
+    assert (backend.requests[-1].operation, first_colors(backend)) == ("edit", [b"\xff\x00\x00"])
 
 
 async def test_responses_stream_the_message_at_its_place(client: httpx2.AsyncClient) -> None:

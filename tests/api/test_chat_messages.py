@@ -102,9 +102,9 @@ def test_every_picture_knows_its_turn_and_its_place() -> None:
     )
     assert [turn.role for turn in conversation.turns] == ["system", "user", "assistant", "user"]
     assert conversation.pictures == (
-        Shown(OWN, 2, "assistant", "messages[2].images[0]"),
-        Shown(DATA, 3, "user", "messages[3].content[1]"),
-        Shown(LINK, 3, "user", "messages[3].content[2]"),
+        Shown(OWN, "assistant", "messages[2].images[0]"),
+        Shown(DATA, "user", "messages[3].content[1]"),
+        Shown(LINK, "user", "messages[3].content[2]"),
     )
     assert conversation.asked.text == "like this"
 
@@ -163,7 +163,7 @@ def test_a_picture_in_every_wrapping(value: Any) -> None:
 
 
 def test_a_repeated_picture_counts_once_where_it_comes_first() -> None:
-    one, two, again = (Shown(source, 0, "user", param) for source, param in (("a", "x"), ("b", "y"), ("a", "z")))
+    one, two, again = (Shown(source, "user", param) for source, param in (("a", "x"), ("b", "y"), ("a", "z")))
     assert without_repeats((one, two, again)) == (one, two)
 
 

@@ -20,7 +20,7 @@ OWN = replace(PLAIN, params={**PLAIN.params, **{param.name: param for param in I
 
 
 def shown(source: str, param: str = "messages[0].content[1]") -> Shown:
-    return Shown(source, 0, "user", param)
+    return Shown(source, "user", param)
 
 
 def test_a_model_without_parameters_for_pictures_takes_them_as_they_come() -> None:

@@ -6,8 +6,8 @@ from limner.api.chat.prompt import wanted
 from limner.chat import Conversation, Shown, Turn
 from limner.errors import MissingParameter
 
-CAT = Shown("data:cat", 1, "assistant", "messages[1].images[0]")
-HAT = Shown("data:hat", 2, "user", "messages[2].content[0]")
+CAT = Shown("data:cat", "assistant", "messages[1].images[0]")
+HAT = Shown("data:hat", "user", "messages[2].content[0]")
 DRAW, MADE = Turn("user", "draw a cat"), Turn("assistant", "", (CAT,))
 BLUE, WITH_HAT = Turn("user", "now make it blue"), Turn("user", "put this on", (HAT,))
 

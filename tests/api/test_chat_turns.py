@@ -37,6 +37,7 @@ def drew(url: str) -> dict[str, Any]:
     return {"role": "assistant", "content": f"![image]({url})"}
 
 
+DRAWS = [{"type": "image_generation"}]
 DRAWN = [user("draw a red circle"), drew(RED)]
 
 
@@ -375,13 +376,31 @@ def test_the_data_of_conversations_is_packaged() -> None:
 
 async def test_responses_go_on_from_one_another(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
     """A question in between does not hide the picture that it was about."""
-    previous, tool = None, {"tools": [{"type": "image_generation"}]}
+    previous = None
     for words_said in ("draw a red circle", "what is in it?", "make it blue"):
-        asked = {"model": "limner/auto", "input": words_said, "previous_response_id": previous, **tool}
+        asked = {"model": "limner/auto", "input": words_said, "previous_response_id": previous, "tools": DRAWS}
         body = (await client.post("/v1/responses", json=asked)).json()
         previous = body["id"]
     assert [request.operation for request in backend.requests] == ["generate", "describe", "edit"]
     assert len(backend.requests[-1].inputs) == 1
+
+
+async def test_what_came_with_a_response_is_there_for_the_next(
+    client: httpx2.AsyncClient, backend: FakeBackend, app: FastAPI
+) -> None:
+    """A picture that was asked about can be edited then, by its id alone, unless it was not to be stored."""
+    parts = [{"type": "input_text", "text": "what is in it?"}, {"type": "input_image", "image_url": BLUE}]
+    asked = {"model": "limner/auto", "input": [{"role": "user", "content": parts}], "tools": DRAWS}
+    for store in (False, None):
+        told = (await client.post("/v1/responses", json={**asked, "store": store})).json()
+        assert told["store"] is (store is not False)
+        assert [warning["param"] for warning in told["limner"]["warnings"]] == ["store"] * (store is False)
+        await app.state.gateway.service.sweep()
+        after = {**asked, "input": "make it red", "previous_response_id": told["id"]}
+        done = await client.post("/v1/responses", json=after)
+        assert done.status_code == 200, done.text
+        assert [one.operation for one in backend.requests].count(Operation.EDIT) == (store is None)
+    assert backend.requests[-1].inputs[0].pixels[:3] == b"\x00\x00\xff"
 
 
 async def test_words_alone_cost_nothing(client: httpx2.AsyncClient, backend: FakeBackend) -> None:

@@ -56,6 +56,21 @@ async def test_an_id_is_its_owners_and_a_link_is_whoever_holds_it(people: dict[s
         assert (refused.status_code, refused.json()["error"]["param"]) == (404, "image_prompt")
 
 
+async def test_what_came_with_a_response_is_its_owners(people: dict[str, httpx2.AsyncClient]) -> None:
+    content = [{"type": "input_text", "text": "make it blue"}, {"type": "input_image", "image_url": RED}]
+    asked = {
+        "model": "sketch",
+        "input": [{"role": "user", "content": content}],
+        "tools": [{"type": "image_generation"}],
+    }
+    response = (await people["anna"].post("/v1/responses", json=asked)).json()
+    name = response["id"].replace("resp_", "input_")
+    message_of(await people["anna"].post(URL, json=about(f"{name}_0")))
+    for who, source in (("bert", f"{name}_0"), ("anna", f"{name}_1"), ("anna", "input_none_0")):
+        refused = await people[who].post(URL, json=about(source))
+        assert (refused.status_code, refused.json()["error"]["param"]) == (404, "image_prompt")
+
+
 async def test_an_expired_link_still_names_its_owners_picture(
     app: FastAPI, people: dict[str, httpx2.AsyncClient]
 ) -> None:

@@ -97,7 +97,7 @@ def said(text: str, *sources: str, role: str = "user", earlier: Conversation | N
     """A conversation with one more turn."""
     turns = () if earlier is None else earlier.turns
     assert role in ("user", "assistant", "system", "tool")
-    pictures = tuple(Shown(source, len(turns), role, f"messages[{len(turns)}]") for source in sources)  # type: ignore[arg-type]
+    pictures = tuple(Shown(source, role, f"messages[{len(turns)}]") for source in sources)  # type: ignore[arg-type]
     return Conversation((*turns, Turn(role, text, pictures)))  # type: ignore[arg-type]
 
 

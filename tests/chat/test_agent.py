@@ -379,7 +379,7 @@ async def test_tokens_and_warnings_of_all_steps_are_counted_together() -> None:
 
 
 async def test_a_mask_can_be_painted_into() -> None:
-    mask = Shown("data:mask", 0, "user", "mask")
+    mask = Shown("data:mask", "user", "mask")
     turn = said("put a hat there", "data:photo").turns[0]
     conversation = Conversation((replace(turn, pictures=(*turn.pictures, mask)),))
     model = ScriptedModel([calls(call("inpaint", image=1, prompt="a hat")), words("A hat.")])

@@ -13,7 +13,7 @@ from limner.errors import InvalidRequest
 from tests.chat.scripted import EVERYTHING, call, said
 
 PHOTOS = said("look", "data:a", "data:b", "data:c")
-MASK = Shown("data:mask", 1, "user", "mask")
+MASK = Shown("data:mask", "user", "mask")
 MASKED = Conversation((*PHOTOS.turns, Turn("user", "there", (MASK,))))
 
 

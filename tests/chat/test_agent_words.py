@@ -67,7 +67,7 @@ def test_what_comes_after_the_users_last_turn_is_not_told() -> None:
 
 def test_of_a_long_conversation_the_newest_is_told_and_all_pictures_keep_their_numbers() -> None:
     turns = tuple(
-        Turn("user", f"{number} " + "x" * 1000, (Shown(f"data:{number}", number, "user", "messages"),))
+        Turn("user", f"{number} " + "x" * 1000, (Shown(f"data:{number}", "user", "messages"),))
         for number in range(1, 61)
     )
     system, *spoken = messages(Conversation(turns))
@@ -84,7 +84,7 @@ def test_the_last_turn_is_told_whole_however_long() -> None:
 
 
 def test_a_mask_is_spoken_of() -> None:
-    photo, mask = Shown("data:a", 0, "user", "messages[0].content[1]"), Shown("data:mask", 0, "user", "mask")
+    photo, mask = Shown("data:a", "user", "messages[0].content[1]"), Shown("data:mask", "user", "mask")
     (_, system), (_, words) = messages(Conversation((Turn("user", "a hat there", (photo, mask)),)))
     assert "marked a part" in system
     assert "Images so far: 1." in system

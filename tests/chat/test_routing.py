@@ -34,7 +34,7 @@ def turn(index: int, role: Role, said: str) -> Turn:
     """``said`` with a * for every picture."""
     text = said.rstrip("*").strip()
     count = len(said) - len(said.rstrip("*"))
-    shown = (Shown(f"img_{index}_{number}", index, role, f"messages[{index}]") for number in range(count))
+    shown = (Shown(f"img_{index}_{number}", role, f"messages[{index}]") for number in range(count))
     return Turn(role, text, tuple(shown))
 
 
@@ -46,7 +46,7 @@ def conversation(case: dict[str, Any]) -> Conversation:
     params = [f"messages[{last}].content[{number}]" for number in range(count)]
     if case.get("mask_param"):
         params[-1] = "mask"
-    pictures = tuple(Shown(f"img_{last}_{number}", last, "user", param) for number, param in enumerate(params))
+    pictures = tuple(Shown(f"img_{last}_{number}", "user", param) for number, param in enumerate(params))
     return Conversation((*turns, Turn("user", case["say"], pictures)))
 
 
@@ -101,7 +101,7 @@ abilities_of = st.builds(Abilities, st.frozensets(st.sampled_from(list(Operation
 @given(messages=messages, abilities=abilities_of)
 def test_every_conversation_is_decided_on_alike(messages: list[tuple[Role, str, int]], abilities: Abilities) -> None:
     turns = [
-        Turn(role, text, tuple(Shown(f"img_{index}_{at}", index, role, f"messages[{index}]") for at in range(count)))
+        Turn(role, text, tuple(Shown(f"img_{index}_{at}", role, f"messages[{index}]") for at in range(count)))
         for index, (role, text, count) in enumerate(messages)
     ]
     said = Conversation(tuple(turns))
@@ -150,7 +150,5 @@ def test_a_huge_prompt_reaches_the_model_whole() -> None:
 @pytest.mark.parametrize("text", ["1" * 4000, "12 " * 1300, "trois" * 800, "des plus de " * 300])
 def test_no_words_keep_it_busy(text: str) -> None:
     began_s = time.process_time()
-    decide(
-        Conversation((Turn("user", text, (Shown("data:image/png;base64,a", 0, "user", "messages[0]"),)),)), EVERYTHING
-    )
+    decide(Conversation((Turn("user", text, (Shown("data:image/png;base64,a", "user", "messages[0]"),)),)), EVERYTHING)
     assert time.process_time() - began_s < 5  # days, where a pattern tries every way to cut digits into numbers

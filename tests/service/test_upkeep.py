@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -110,3 +110,19 @@ async def test_inputs_of_ended_jobs_go_at_once_and_those_of_no_job_after_an_hour
     assert await house.process().sweep() == 2
     left = {job_id for job_id in ("job_ended", "job_queued", "job_coming", "job_lost") if house.has_inputs(job_id)}
     assert left == {"job_queued", "job_coming"}
+
+
+async def test_inputs_that_a_conversation_goes_on_from_stay_as_long_as_pictures(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = new_job("job_1", created_at_s=time.time())
+    job = replace(job, request={**job.request, "attached": [0]})
+    await run(house.store, job, completion(ended_at_s=time.time()))
+    await house.blobs.put_input("job_1", "0.png", b"an input")
+    house.age_inputs("job_1", UNCLAIMED_S + 1)
+    assert await house.process().sweep() == 0
+    assert house.has_inputs("job_1")
+    later_s = time.time() + load_settings(None, {}).keep_images_s + 1
+    monkeypatch.setattr("limner.service.upkeep.time.time", lambda: later_s)
+    assert await house.process().sweep() == 1
+    assert not house.has_inputs("job_1")

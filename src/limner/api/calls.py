@@ -110,7 +110,8 @@ async def job_accepted(call: Call) -> Response:
 class Wire:
     """How a dialect answers: ``reply`` waits for the outcome and renders it; ``stream``, where the client asked for
     one, gives a body of ``stream_type`` bit by bit (errors too) instead; ``accepted`` is the 202 of a job that nobody
-    waits for; ``previous`` is the job that this one goes on from; ``converses``: it may ask back in words."""
+    waits for; ``previous`` is the job that this one goes on from, ``attached`` as in Submission; ``converses``: it may
+    ask back in words."""
 
     reply: Reply
     stream: Stream | None = None
@@ -118,6 +119,7 @@ class Wire:
     accepted: Reply = job_accepted
     response_format: ResponseFormat = "b64_json"
     previous: str | None = None
+    attached: tuple[int, ...] = ()
     converses: bool = False
 
 
@@ -152,7 +154,13 @@ async def conduct(
             if manners.estimate:
                 return estimate_response(request, await gateway.service.estimate(request, caller))
             submission = Submission(
-                manners.idempotency_key, hook, detached, warnings, wire.response_format, wire.previous
+                idempotency_key=manners.idempotency_key,
+                hook=hook,
+                detached=detached,
+                warnings=warnings,
+                response_format=wire.response_format,
+                previous=wire.previous,
+                attached=wire.attached,
             )
             job = await seat.submit(request, submission)
         call = Call(http, gateway, job, job_headers(job, replayed=seat.replayed), wire.converses)

@@ -20,3 +20,4 @@ register_url_convertor("model", ModelConvertor())
 MODEL: Final = "{model_id:model}"
 
 FILE_ID = "img_[0-9A-Za-z]{1,64}_[0-9]{1,4}"  # the pattern of a picture's id
+INPUT_ID = "input_([0-9A-Za-z]{1,64})_([0-9]{1,4})"  # of a picture that came with a job: the job's, and its place there

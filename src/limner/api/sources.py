@@ -1,7 +1,7 @@
 """Pictures as clients name them: URLs in every shape the dialects know, and this server's own files.
 
-Owns recognising the server's own pictures (a signed link, or the id of a file) and reading those from the blob store,
-without HTTP; every other source is read by `pictures`.
+Owns recognising the server's own pictures (a signed link, the id of a file, or what came with an earlier turn of a
+conversation) and reading those from the blob store, without HTTP; every other source is read by `pictures`.
 """
 
 import asyncio
@@ -12,9 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from starlette.requests import Request as HttpRequest
 
+from limner.api.doorkeeper import caller_of
 from limner.api.files import owned_image
 from limner.api.gateway import Gateway, gateway_of
-from limner.api.paths import FILE_ID
+from limner.api.paths import FILE_ID, INPUT_ID
 from limner.api.pictures import Source
 from limner.core import Picture
 from limner.errors import DeadlineExceeded, Forbidden, LimnerError
@@ -23,6 +24,7 @@ from limner.store.rows import ImageRow
 Named = tuple[str, str]  # the parameter that an error names, and the source
 
 _ID = re.compile(FILE_ID)
+_INPUT = re.compile(INPUT_ID)
 _PATH = re.compile(rf"/v1/files/({_ID.pattern})(?:\.[a-z]{{3,4}})?", re.ASCII)
 
 
@@ -41,6 +43,9 @@ async def read_source(http: HttpRequest, source: Source, param: str) -> Picture:
     gateway = gateway_of(http)
     if not isinstance(source, str):
         return await gateway.pictures.read(source, param)
+    came_with = _INPUT.fullmatch(source)
+    if came_with is not None:
+        return await gateway.pictures.read_file(lambda: _attached(http, came_with, param), param)
     image = await _own_image(http, source.strip(), param)
     if image is None:
         return await gateway.pictures.read(source, param)
@@ -57,6 +62,17 @@ async def within(limit_s: float) -> AsyncIterator[None]:
         raise DeadlineExceeded(
             f"the input pictures were not read within the timeout of {limit_s:g} s", param="timeout"
         ) from error
+
+
+async def _attached(http: HttpRequest, name: re.Match[str], param: str) -> bytes:
+    """The file of a picture that came with an earlier turn of the caller's; it has no link."""
+    caller = caller_of(http)
+    caller.require("read")
+    try:
+        return await gateway_of(http).service.attached(f"job_{name[1]}", int(name[2]), caller)
+    except LimnerError as error:
+        error.param = param
+        raise
 
 
 async def _own_image(http: HttpRequest, source: str, param: str) -> ImageRow | None:

@@ -28,7 +28,6 @@ class Album:
         self.mask = next((picture for picture in conversation.asked.pictures if is_mask(picture)), None)
         self._shown = list(without_repeats(pictures))
         self._numbers = {picture.source: number for number, picture in enumerate(self._shown, 1)}
-        self._turn = len(conversation.turns)
 
     def __len__(self) -> int:
         return len(self._shown)
@@ -36,7 +35,7 @@ class Album:
     def add(self, file_ids: Sequence[str]) -> str:
         """Number pictures that were made; returns their placeholders."""
         for file_id in file_ids:
-            self._shown.append(Shown(file_id, self._turn, "assistant", "messages"))
+            self._shown.append(Shown(file_id, "assistant", "messages"))
             self._numbers[file_id] = len(self._shown)
         return ", ".join(f"[image {self._numbers[file_id]}]" for file_id in file_ids)
 

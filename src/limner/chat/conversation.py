@@ -13,11 +13,10 @@ Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A picture in a conversation: its ``source`` as the client wrote it (a URL or a file's id), the number of the
-    message that shows it, who wrote that, and the place in the request that an error names."""
+    """A picture in a conversation: its ``source`` as the client wrote it (a URL or a file's id), who showed it, and the
+    place in the request that an error names."""
 
     source: str
-    turn: int
     role: Role
     param: str
 

@@ -161,6 +161,7 @@ class Admission:
             "effective": dict(job.effective),
             "response_format": job.response_format,
             "previous": job.previous,
+            "attached": list(job.attached),
             "request_id": request_id.get(),
             "trace": self._tracing.headers(),
         }
@@ -241,6 +242,7 @@ class Admission:
             times=times,
             response_format=submission.response_format,
             previous=submission.previous,
+            attached=tuple(place for place in submission.attached if place < len(resolution.request.inputs)),
         )
 
     async def estimate(self, request: Request, caller: Caller = OPEN) -> Estimate:

@@ -71,6 +71,7 @@ class LiveJobs:
             times=Times(row.created_at_s, row.deadline_at_s, row.started_at_s, row.ended_at_s),
             response_format=row.request["response_format"],
             previous=row.request.get("previous"),
+            attached=tuple(row.request.get("attached", ())),
         )
         job.account.reserve_micro = row.reserve_micro
         if row.status == "running":

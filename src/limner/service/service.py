@@ -17,7 +17,7 @@ from limner.config import Settings
 from limner.core import Request
 from limner.errors import Cancelled, ClientLeft, NotFound
 from limner.jobs import Job, StoredPicture
-from limner.records import error_record, request_of
+from limner.records import error_record, request_of, stored_inputs
 from limner.roster import Roster
 from limner.service.admission import Admission, Estimate, Seat
 from limner.service.figures import count_end, log_end
@@ -29,7 +29,7 @@ from limner.service.tools import Tools
 from limner.service.upkeep import Upkeep
 from limner.service.watch import Watch
 from limner.service.worker import Ended, Worker, WorkerRules, leaving
-from limner.store import JobFilter
+from limner.store import JobFilter, JobRow
 
 logger = logging.getLogger(__name__)
 IDLE_S = 2.0
@@ -133,10 +133,21 @@ class Service:
     async def find(self, job_id: str, caller: Caller = OPEN) -> Job:
         """The job as it is now, and as it goes on for as long as somebody holds it. Raises NotFound for one that is
         unknown or somebody else's."""
+        return await self._live.of(await self._row(job_id, caller))
+
+    async def attached(self, job_id: str, place: int, caller: Caller = OPEN) -> bytes:
+        """The file of an input that came with a job and stays for the turns after it. Raises NotFound for any other,
+        and for one whose time is over."""
+        row = await self._row(job_id, caller)
+        if place not in row.request.get("attached", ()):
+            raise NotFound(f"no picture {place} is kept of job {job_id[:100]!r}", param="id")
+        return await self.blobs.get_input(stored_inputs(row.request)[place].key)
+
+    async def _row(self, job_id: str, caller: Caller) -> JobRow:
         row = await self.store.get(job_id)
         if not caller.sees_all and row.owner != caller.key_id:
             raise NotFound(f"no such job: {job_id[:100]!r}", param="id")
-        return await self._live.of(row)
+        return row
 
     async def jobs(self, wanted: JobFilter) -> list[Job]:
         """Jobs as they are now, newest first."""
@@ -154,7 +165,7 @@ class Service:
             await job.wait(self._settings.lease_s)
         elif row.done:
             await self._live.conclude(job, row)
-            if row.request["inputs"]:
+            if row.request["inputs"] and not job.attached:
                 await self.blobs.drop_inputs(job.id)
 
     def left(self, job: Job) -> None:
@@ -254,7 +265,7 @@ class Service:
         log_end(ended, prompts=self._settings.log_prompts)
         if ended.over:
             count_end(ended, self.metrics)
-        if ended.over and (ended.job.request.inputs or ended.job.request.mask):
+        if ended.over and not ended.job.attached:
             self._run_errand(self._publisher.drop_inputs(ended.job))
         for hear in self.on_job_end:
             hear()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from limner.blobs import Blobs
 from limner.config import Settings
-from limner.store import Store
+from limner.store import JobRow, Store
 
 UNCLAIMED_S = 3600.0  # how long a file may lie before a row names it
 FORGOTTEN_DAYS = 2  # after its time a file of which no row was ever written goes
@@ -28,7 +28,7 @@ class Upkeep:
         await self._store.delete_image(image_id, file_due_at_s=time.time() + UNCLAIMED_S)
 
     async def sweep(self) -> int:
-        """Remove what is past its time: pictures, ended jobs, inputs of jobs that are over. How many files went."""
+        """Remove what is past its time: pictures, ended jobs, inputs that nobody needs. How many files went."""
         now_s = time.time()
         await self._store.purge(
             now_s=now_s,
@@ -36,8 +36,8 @@ class Upkeep:
             jobs_before_s=now_s - self._keep_jobs_s,
         )
         files = await self._sweep_files(now_s)
-        inputs = await self._blobs.sweep_inputs(self._not_over, older_than_s=0)
-        inputs += await self._blobs.sweep_inputs(self._going_on, older_than_s=UNCLAIMED_S)
+        inputs = await self._blobs.sweep_inputs(self._not_done_with, older_than_s=0)
+        inputs += await self._blobs.sweep_inputs(self._needed, older_than_s=UNCLAIMED_S)
         # Pictures of which no row was ever written, because their process died in between.
         last = datetime.fromtimestamp(now_s - self._keep_images_s, UTC) - timedelta(days=FORGOTTEN_DAYS)
         return files + inputs + await self._blobs.sweep(last.date())
@@ -51,11 +51,18 @@ class Upkeep:
             removed += len(keys)
         return removed
 
-    async def _not_over(self, job_ids: frozenset[str]) -> frozenset[str]:
-        """Those that go on, or may be about to be accepted."""
+    async def _not_done_with(self, job_ids: frozenset[str]) -> frozenset[str]:
+        """Those whose inputs are needed, or who may be about to be accepted."""
         rows = await self._store.get_many(sorted(job_ids))
-        return frozenset(job_id for job_id in job_ids if job_id not in rows or not rows[job_id].done)
+        return frozenset(job_id for job_id in job_ids if job_id not in rows or self._needs_inputs(rows[job_id]))
 
-    async def _going_on(self, job_ids: frozenset[str]) -> frozenset[str]:
+    async def _needed(self, job_ids: frozenset[str]) -> frozenset[str]:
         rows = await self._store.get_many(sorted(job_ids))
-        return frozenset(job_id for job_id, row in rows.items() if not row.done)
+        return frozenset(job_id for job_id, row in rows.items() if self._needs_inputs(row))
+
+    def _needs_inputs(self, row: JobRow) -> bool:
+        """Whether it goes on, or a conversation may go on from what came with it: for as long as from its pictures."""
+        if not row.done:
+            return True
+        ended_at_s = row.ended_at_s or row.created_at_s
+        return bool(row.request.get("attached")) and ended_at_s + self._keep_images_s > time.time()

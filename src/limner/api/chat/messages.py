@@ -50,18 +50,18 @@ def read_messages(messages: object) -> Conversation:
         raise MissingParameter("Missing required parameter: 'messages'", param="messages")
     if not isinstance(messages, list):
         raise InvalidRequest(f"'messages' must be a list of messages, not {shown(messages)}", param="messages")
-    return Conversation(tuple(read_turn(one, index, f"messages[{index}]") for index, one in enumerate(messages)))
+    return Conversation(tuple(read_turn(one, f"messages[{index}]") for index, one in enumerate(messages)))
 
 
-def read_turn(message: object, index: int, where: str) -> Turn:
-    """One message, the ``index``-th of its conversation, which stands at ``where`` in the request."""
+def read_turn(message: object, where: str) -> Turn:
+    """One message, which stands at ``where`` in the request."""
     if not isinstance(message, dict):
         raise InvalidRequest(f"{where!r} must be an object with a 'role', not {shown(message)}", param=where)
     role = _role(message.get("role"), where)
     said = list(_said(message.get("content"), f"{where}.content"))
     said += ((None, source, param) for source, param in _images(message.get("images"), f"{where}.images"))
     words = [text for text, _, _ in said if text]
-    pictures = tuple(Shown(source, index, role, param) for _, source, param in said if source is not None)
+    pictures = tuple(Shown(source, role, param) for _, source, param in said if source is not None)
     return Turn(role, "\n".join(words), without_repeats(pictures))
 
 

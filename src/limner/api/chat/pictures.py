@@ -62,4 +62,4 @@ def _together(spoken_of: Sequence[Shown], beside: Sequence[Shown]) -> tuple[Show
 
 def _listed(value: object, name: str) -> tuple[Shown, ...]:
     values = value if isinstance(value, list) else [value]
-    return tuple(Shown(url_of(one, name), -1, "user", name) for one in values)
+    return tuple(Shown(url_of(one, name), "user", name) for one in values)

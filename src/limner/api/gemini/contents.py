@@ -29,7 +29,7 @@ def read_contents(contents: object) -> tuple[Conversation, tuple[Warning, ...]]:
     """The conversation, and warnings about what of it has no effect. Raises InvalidRequest, MissingParameter."""
     if contents is None or contents == []:
         raise MissingParameter("Missing required parameter: 'contents'", param="contents")
-    found = [_turn(one, index, f"contents[{index}]") for index, one in enumerate(_listed(contents, "contents"))]
+    found = [_turn(one, f"contents[{index}]") for index, one in enumerate(_listed(contents, "contents"))]
     return Conversation(tuple(turn for turn, _ in found)), tuple(told for _, warnings in found for told in warnings)
 
 
@@ -44,7 +44,7 @@ def _listed(value: object, where: str) -> list[Any]:
             raise InvalidRequest(f"{where!r} must be a list of objects, not {shown(value)}", param=where)
 
 
-def _turn(content: object, index: int, where: str) -> tuple[Turn, tuple[Warning, ...]]:
+def _turn(content: object, where: str) -> tuple[Turn, tuple[Warning, ...]]:
     fields = read_object(content, where, CONTENT_KEYS)
     role = _role(fields.get("role", "user"), f"{where}.role")
     given = enumerate(_listed(fields.get("parts", []), f"{where}.parts"))
@@ -53,7 +53,7 @@ def _turn(content: object, index: int, where: str) -> tuple[Turn, tuple[Warning,
     said = {place: part for place, part in read.items() if part.get("thought") is not True}
     words = [part["text"] for part in said.values() if part.get("text")]
     seen = {place: part for place, part in said.items() if BLOBS.keys() & part.keys()}
-    pictures = tuple(Shown(_source(part), index, role, place) for place, part in seen.items())
+    pictures = tuple(Shown(_source(part), role, place) for place, part in seen.items())
     told = tuple(warning for place, part in read.items() for warning in _unused(part, place))
     return Turn(role, "\n".join(words), without_repeats(pictures)), told
 

@@ -83,7 +83,7 @@ def _references(value: object) -> tuple[Shown, ...]:
     if not isinstance(values, list):
         raise InvalidRequest(f"{REFERENCES!r} must be a list of pictures, not {shown(values)}", param=REFERENCES)
     places = ((one, f"{REFERENCES}[{index}]") for index, one in enumerate(values))
-    return tuple(Shown(url_of(one, place), -1, "user", place) for one, place in places)
+    return tuple(Shown(url_of(one, place), "user", place) for one, place in places)
 
 
 def _drawing(given: Mapping[str, Any], spec: ModelSpec) -> tuple[Drawing, tuple[Warning, ...]]:

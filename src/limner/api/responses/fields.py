@@ -23,13 +23,12 @@ WITHOUT_EFFECT = frozenset(
     {
         "access_programs", "background_options", "context_management", "image", "include",
         "max_tool_calls", "moderation", "parallel_tool_calls", "prompt_cache_key",
-        "prompt_cache_options", "prompt_cache_retention", "reasoning", "safety_identifier", "service_tier", "store",
+        "prompt_cache_options", "prompt_cache_retention", "reasoning", "safety_identifier", "service_tier",
         "stream_options", "text", "top_logprobs", "truncation",
     }
 )  # fmt: skip
 ASKS_FOR_NOTHING: Mapping[str, tuple[object, ...]] = {
     "parallel_tool_calls": (True,),
-    "store": (True,),  # they are kept as jobs are
     "text": ({"format": {"type": "text"}},),
     "truncation": ("disabled",),
     "service_tier": ("auto", "default"),
@@ -47,6 +46,7 @@ class ResponseFields(BaseModel):
     stream: bool | None = None
     background: bool | None = None
     previous_response_id: str | None = None
+    store: bool | None = None
     metadata: dict[str, str] | None = None
     user: str | None = None
 
@@ -91,6 +91,11 @@ class ResponseAsked:
         return frozenset({"image"}) if forced else None
 
     @property
+    def is_kept(self) -> bool:
+        """Whether the pictures that come with it stay for the turns after it."""
+        return self.fields.store is not False
+
+    @property
     def partial_images(self) -> int:
         """How many partial pictures a stream has."""
         return (self.tool.partial_images or 0) if self.tool and self.fields.stream else 0
@@ -107,7 +112,7 @@ def read_response(body: Mapping[str, Any]) -> ResponseAsked:
     tool = None if position is None else checked_fields(ToolFields, _given(fields.tools, position), f"{where}.")
     _check_choice(fields.tool_choice)
     about_words = {name: extra.pop(name) for name in (*FOR_WORDS, "instructions") if extra.get(name) is not None}
-    warnings = (*_dropped(extra), *others)
+    warnings = (*_dropped(extra), *others, *_stored(fields.store))
     return ResponseAsked(
         fields=fields,
         tool=tool,
@@ -182,12 +187,18 @@ def _dropped(extra: dict[str, Any]) -> tuple[Warning, ...]:
     )
 
 
+def _stored(store: bool | None) -> tuple[Warning, ...]:
+    message = "'store' is false: the pictures of the input are not kept; the response is, as every job is"
+    return (Warning("store", "adjusted", message),) if store is False else ()
+
+
 def _echo(fields: ResponseFields, about_words: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "instructions": None,
         **about_words,
         "metadata": fields.metadata or {},
         "previous_response_id": fields.previous_response_id,
+        "store": fields.store is not False,
         "tool_choice": fields.tool_choice or "auto",
         "tools": fields.tools or [],
         "user": fields.user,

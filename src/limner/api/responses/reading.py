@@ -36,7 +36,7 @@ def read_input(value: object, earlier: tuple[Turn, ...] = ()) -> Conversation:
         items = value
     else:
         raise InvalidRequest(f"'input' must be text or a list of items, not {shown(value)}", param="input")
-    turns = (_turn(item, index + len(earlier), f"input[{index}]") for index, item in enumerate(items))
+    turns = (_turn(item, f"input[{index}]") for index, item in enumerate(items))
     return Conversation((*earlier, *turns))
 
 
@@ -51,16 +51,16 @@ def picture_id(call: str) -> str | None:
     return None if match is None else f"img_{match[1]}"
 
 
-def _turn(item: object, index: int, where: str) -> Turn:
+def _turn(item: object, where: str) -> Turn:
     kind = item.get("type", "message") if isinstance(item, dict) else None
     match kind:
         case "message":
-            return read_turn(item, index, where)
+            return read_turn(item, where)
         case "image_generation_call" if isinstance(item, dict) and item.get("status") == "failed":
             return Turn("tool", "")
         case "image_generation_call" | "item_reference":
             assert isinstance(item, dict)
-            return Turn("assistant", "", (Shown(_made(item, where), index, "assistant", where),))
+            return Turn("assistant", "", (Shown(_made(item, where), "assistant", where),))
         case str() if kind in TRACES:
             return Turn("tool", "")
     allowed = "message, image_generation_call, item_reference"

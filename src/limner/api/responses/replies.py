@@ -41,6 +41,11 @@ def job_id(response: str) -> str:
     return response.replace("resp_", "job_", 1)
 
 
+def input_id(job: Job, place: int) -> str:
+    """The name of a picture that came with a response, as a source for the turns after it."""
+    return f"input_{job.id.removeprefix('job_')}_{place}"
+
+
 def item(job: Job, index: int, status: str, result: str | None = None) -> dict[str, Any]:
     """One picture as the call that made it, or is making it."""
     common = common_fields(job)

@@ -27,7 +27,16 @@ from limner.api.manners import manners_of
 from limner.api.responses import docs as responses_docs
 from limner.api.responses.fields import FOR_WORDS, ResponseAsked, read_response, unspoken, without_tool
 from limner.api.responses.reading import read_input
-from limner.api.responses.replies import NOTHING_ECHOED, Events, completed, head_of_words, job_id, said, unfinished
+from limner.api.responses.replies import (
+    NOTHING_ECHOED,
+    Events,
+    completed,
+    head_of_words,
+    input_id,
+    job_id,
+    said,
+    unfinished,
+)
 from limner.catalogue.images import PLAIN
 from limner.chat import Conversation, Shown, Turn
 from limner.core import Operation, Preview, Progress, Request, Said, Warning, Words
@@ -36,6 +45,7 @@ from limner.jobs import Job, Outcome
 
 router = APIRouter(tags=["Responses"])
 CHAIN = 40  # responses that a conversation by previous_response_id is read back
+PREVIOUS = "previous_response_id"
 
 
 @router.post("/v1/responses", openapi_extra=responses_docs.CREATE)
@@ -52,6 +62,7 @@ async def create(http: HttpRequest) -> Response:
     assert spec is not None, "what is run has a model"
     pictures, counts = in_order(spec, plan.pictures, {})
     names = {PLAIN: pictures[0][0] if pictures else "input"}
+    attached = tuple(place for place, (param, _) in enumerate(pictures) if param != PREVIOUS)
 
     async def read() -> tuple[Request, tuple[Warning, ...]]:
         drawing, more = _settled(asked, {**asked.given, **counts}, plan)
@@ -62,7 +73,7 @@ async def create(http: HttpRequest) -> Response:
         request, warnings = await to_request(http, spec, brief)
         return request, (*asked.warnings, *told, *more, *warnings)
 
-    wire = _wire(asked, Telling(plan.reason, names, name_given(http, asked.model, spec)))
+    wire = _wire(asked, Telling(plan.reason, names, name_given(http, asked.model, spec)), attached)
     try:
         return await conduct(http, spec.id, read, wire, detached=bool(asked.fields.background))
     except LimnerError as error:
@@ -137,7 +148,7 @@ async def _earlier(http: HttpRequest, previous: str | None) -> tuple[Turn, ...]:
     Raises NotFound for a response that there is not.
     """
     turns: list[Turn] = []
-    job = None if previous is None else await _job(http, previous, "previous_response_id")
+    job = None if previous is None else await _job(http, previous, PREVIOUS)
     for _ in range(CHAIN):
         if job is None:
             break
@@ -157,12 +168,13 @@ async def _kept(http: HttpRequest, job_or_none: str | None) -> Job | None:
 
 
 def _turns(job: Job) -> tuple[Turn, ...]:
-    outcome = answer_of(job)
-    made = (
-        [] if outcome is None else [Shown(one.id, 1, "assistant", "previous_response_id") for one in outcome.pictures]
-    )
-    text = "" if outcome is None or outcome.text is None else outcome.text
-    return Turn("user", job.request.prompt), Turn("assistant", text, tuple(made))
+    """What was asked, with the pictures that came with it, and what was drawn or said."""
+    came = tuple(Shown(input_id(job, place), "user", PREVIOUS) for place in job.attached)
+    asked, outcome = Turn("user", job.request.prompt, came), answer_of(job)
+    if outcome is None:
+        return asked, Turn("assistant", "")
+    made = tuple(Shown(one.id, "assistant", PREVIOUS) for one in outcome.pictures)
+    return asked, Turn("assistant", outcome.text or "", made)
 
 
 async def _job(http: HttpRequest, response_id: str, param: str) -> Job:
@@ -179,7 +191,7 @@ async def _shown(http: HttpRequest, job: Job) -> Response:
     return _json(await completed(gateway_of(http), job, outcome, NOTHING_ECHOED, Telling(None, {})))
 
 
-def _wire(asked: ResponseAsked, telling: Telling) -> Wire:
+def _wire(asked: ResponseAsked, telling: Telling, attached: tuple[int, ...]) -> Wire:
     async def reply(call: Call) -> Response:
         outcome = await call.outcome()
         return _json(await completed(call.gateway, call.job, outcome, asked.echo, telling), call)
@@ -216,6 +228,7 @@ def _wire(asked: ResponseAsked, telling: Telling) -> Wire:
         stream=stream if asked.fields.stream else None,
         accepted=queued if asked.fields.background else job_accepted,
         previous=None if asked.fields.previous_response_id is None else job_id(asked.fields.previous_response_id),
+        attached=attached if asked.is_kept else (),
         converses=may_ask_back(asked.modalities),
     )
 
