@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -54,6 +54,9 @@ SHOWN = 0.8
 """Time below which a noisy picture shows where its things are."""
 POOL = 6
 """Batches drawn at once and sorted by caption length, so that little is padded."""
+
+
+Record = TypeVar("Record", SceneRecord, EditRecord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,29 +143,28 @@ class Sampler:
             return 0
         return self._common.choices(found, [(0.9, 0.1)[n - 1] for n in found])[0]
 
-    def _pick_scene(self, grid: Grid) -> SceneRecord:
-        """Draw a record; forms that are learnt early are often drawn again."""
+    def _pick(self, records: list[Record]) -> Record:
+        """Draw a record; those of a small share are often drawn again."""
         while True:
-            record = self._rng.choice(self._cache.scenes[grid])
-            if self._rng.random() < self._plan.form_weights.get(record.scene.form, 1.0):
+            record = self._rng.choice(records)
+            if self._rng.random() < self._share(record):
                 return record
 
-    def _pick_edit(self, grid: Grid, references: int) -> EditRecord:
-        """Draw a record; easy edits are often drawn again."""
-        while True:
-            record = self._rng.choice(self._cache.edits[grid, references])
-            if is_hard(record.edit) or self._rng.random() < self._plan.easy_edits:
-                return record
+    def _share(self, record: SceneRecord | EditRecord) -> float:
+        """Return the share of the drawn records like `record` that are kept: less of what is learnt early."""
+        if isinstance(record, SceneRecord):
+            return self._plan.form_weights.get(record.scene.form, 1.0)
+        return 1.0 if is_hard(record.edit) else self._plan.easy_edits
 
     def _fill(self, grid: Grid, references: int) -> list[Batch]:
         tokens = grid[0] * grid[1] * (1 + references) + 13
         size = max(6, min(self._plan.max_batch, TOKENS_PER_BATCH // tokens))
         rng = self._rng
         if references == 0:
-            scenes = [self._pick_scene(grid) for _ in range(size * POOL)]
+            scenes = [self._pick(self._cache.scenes[grid]) for _ in range(size * POOL)]
             rows = [(caption(r.scene, rng), r.tokens, (), thing_tokens(grid, [r.scene])) for r in scenes]
         else:
-            edits = [self._pick_edit(grid, references) for _ in range(size * POOL)]
+            edits = [self._pick(self._cache.edits[grid, references]) for _ in range(size * POOL)]
             rows = [
                 (instruction(r.edit, rng), r.target, r.sources, thing_tokens(grid, (*r.edit.sources, r.edit.target)))  # type: ignore[misc]
                 for r in edits

@@ -106,7 +106,7 @@ def tells_apart(edit: Edit) -> bool:
 
 def is_hard(edit: Edit) -> bool:
     """Tell whether the thing that is meant has to be told from others, or a thing has to be drawn anew."""
-    return edit.operation in ("replace", "resize", "background") or tells_apart(edit)
+    return edit.operation in ("add", "replace", "resize", "background") or tells_apart(edit)
 
 
 def propose_edit(rng: random.Random, operation: Operation | None = None) -> Edit:
