@@ -5,6 +5,7 @@ LimnerError
 │   ├── MissingParameter      400 missing_required_parameter
 │   ├── PolicyDeclined        400 content_policy_violation
 │   ├── RegionNotFound        400 region_not_found
+│   │   └── RegionIsAll       400 region_is_all
 │   └── UnknownParameter      400 unknown_parameter
 ├── Unauthorized              401 invalid_api_key
 ├── InsufficientCredits       402 insufficient_credits
@@ -71,9 +72,15 @@ class PolicyDeclined(InvalidRequest):
 
 
 class RegionNotFound(InvalidRequest):
-    """Nothing of what ``region`` names is in the picture. Where people converse it is a question back, no error."""
+    """What ``region`` names is no part of the picture. Where people converse it is a question back, no error."""
 
     code = "region_not_found"
+
+
+class RegionIsAll(RegionNotFound):
+    """What ``region`` names is no part of the picture but all of it."""
+
+    code = "region_is_all"
 
 
 class Unauthorized(LimnerError):

@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from limner.errors import RegionNotFound
+from limner.errors import RegionIsAll, RegionNotFound
 from tests.api.test_chat import RED, first_colors
 from tests.api.test_chat_turns import DRAWN, GEMINI, said, user
 from tests.api.test_chat_turns import app as app  # a fixture
@@ -46,6 +46,14 @@ async def test_chat_streams_the_same_words(client: httpx2.AsyncClient) -> None:
     deltas = [choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"]]
     assert "".join(deltas).startswith(WORDS)
     assert (chunks[-1]["choices"][0]["finish_reason"], "error" in chunks[-1]) == ("stop", False)
+
+
+async def test_what_is_all_of_the_picture_is_asked_back_too(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
+    backend.error = RegionIsAll("'the star' would be the whole picture", param="region")
+    body = await said(client, *DRAWN, user(STAR))
+    assert body["choices"][0]["message"]["content"].startswith("“the star” seems to be the whole picture")
+    job = (await client.get(f"/v1/jobs/{body['limner']['job_id']}")).json()
+    assert job["error"]["code"] == "region_is_all"
 
 
 async def test_responses_say_it_in_a_message_after_the_call_that_failed(client: httpx2.AsyncClient) -> None:

@@ -1,4 +1,4 @@
-"""What a conversation says where a job could not be done because its words name nothing in the picture.
+"""What a conversation says where a job could not be done because its words name no part of the picture.
 
 Owns those words. The job has failed all the same, and costs nothing.
 """
@@ -6,12 +6,16 @@ Owns those words. The job has failed all the same, and costs nothing.
 from collections.abc import Collection
 
 from limner.core import Warning
-from limner.errors import RegionNotFound
+from limner.errors import RegionIsAll, RegionNotFound
 from limner.jobs import Job, Outcome
 
 NOT_FOUND = (
     "I cannot find “{region}” in the picture, so nothing was changed. Say it in other words, or ask what the picture "
     "shows."
+)
+IS_ALL = (
+    "“{region}” seems to be the whole picture, so nothing was changed. Name a smaller part of it, or say what all of "
+    "it should become."
 )
 
 
@@ -22,7 +26,8 @@ def may_ask_back(modalities: Collection[str] | None) -> bool:
 
 def asked_back(job: Job, error: RegionNotFound) -> Outcome:
     """The answer in words to whoever wanted ``job``; ``error`` says in a warning what it was for the server."""
-    words = NOT_FOUND.format(region=job.request.params.get("region", ""))
+    form = IS_ALL if isinstance(error, RegionIsAll) else NOT_FOUND
+    words = form.format(region=job.request.params.get("region", ""))
     return Outcome((), None, {}, (Warning("region", "ignored", error.message),), text=words)
 
 

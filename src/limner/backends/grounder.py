@@ -27,7 +27,7 @@ class Grounder(Protocol):
     async def mask(self, picture: Picture, words: str) -> Picture:
         """A mask in mode L, as large as ``picture``: 255 where what ``words`` name is, 0 elsewhere, soft at its edge.
 
-        Raises RegionNotFound where nothing of it was found, InvalidRequest where it would be everything.
+        Raises RegionNotFound where nothing of it was found, RegionIsAll where it would be everything.
         """
         ...
 

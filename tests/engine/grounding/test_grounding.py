@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from limner.core import Picture, Size
 from limner.engine.grounding import Grounding
 from limner.engine.pictures import picture_of
-from limner.errors import InvalidRequest, LimnerError, MissingParameter
+from limner.errors import InvalidRequest, LimnerError, MissingParameter, RegionIsAll
 from tests.engine.grounding import tiny
 
 
@@ -64,7 +64,7 @@ def test_a_model_is_loaded_by_what_its_configuration_says(tmp_path: Path) -> Non
     second = Grounding.load(str(tmp_path), "cpu")
     assert len(first.revision) == 12
     assert first.revision != second.revision
-    with pytest.raises(InvalidRequest, match="would be the whole picture"):
+    with pytest.raises(RegionIsAll, match="would be the whole picture"):
         second.mask(night(30, 20, 60, 50), "the red circle")
 
 

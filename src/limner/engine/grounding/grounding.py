@@ -23,7 +23,7 @@ from limner.engine.load import be_quiet, explain
 from limner.engine.pictures import opaque, picture_of
 from limner.engine.probe import embedded_path, weights_revision
 from limner.engine.sample import EMBEDDED_PREFIX, EngineSettings, ModelSource
-from limner.errors import InternalError, InvalidRequest, LimnerError, MissingParameter, RegionNotFound
+from limner.errors import InternalError, InvalidRequest, LimnerError, MissingParameter, RegionIsAll, RegionNotFound
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Grounding:
 
     def mask(self, picture: Picture, words: str) -> Picture:
         """Where in ``picture`` is what ``words`` name: mode L, the same size, 255 there and 0 elsewhere, soft at the
-        edge. Raises RegionNotFound where nothing of it was found, InvalidRequest where it would be everything."""
+        edge. Raises RegionNotFound where nothing of it was found, RegionIsAll where it would be everything."""
         if not words.strip():
             raise MissingParameter(f"Missing required parameter: {REGION!r} (say what is to be found)", param=REGION)
         if self._embedded:
@@ -71,7 +71,7 @@ class Grounding:
             raise RegionNotFound(f"Nothing of {_shown(words)} was found in the picture", param=REGION)
         if covered > MOST:
             message = f"{_shown(words)} would be the whole picture; name a part of it, or ask for 'edit'"
-            raise InvalidRequest(message, param=REGION)
+            raise RegionIsAll(message, param=REGION)
         return picture_of(mask)
 
     def _scores(self, image: PIL.Image.Image, words: str) -> PIL.Image.Image:
