@@ -188,7 +188,6 @@ async def test_what_cannot_be_done_is_named(
         ({"sampler_name": "Eulr"}, "sampler_name"),
         ({"script_name": "X/Y/Z plot"}, "script_name"),
         ({"alwayson_scripts": {"ControlNet": {"args": [{"enabled": True, "image": "..."}]}}}, "alwayson_scripts"),
-        ({"enable_hr": True}, "enable_hr"),
         ({"override_settings": {"samples_format": "tiff"}}, "samples_format"),
     ],
 )

@@ -77,6 +77,21 @@ async def test_a_model_that_enlarges_is_an_upscaler(client: httpx2.AsyncClient, 
     assert opened(body["image"]).size == (80, 60)
 
 
+async def test_a_model_of_certain_factors_comes_to_the_size_that_was_asked_for(
+    settings: Settings, backend: FakeBackend
+) -> None:
+    app = create_app(settings, opener(backend, "sketch", "resample"))
+    transport = httpx2.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://limner.test/sdapi/v1") as client,
+    ):
+        for factor, drawn in ((2, 2), (2.5, 4), (12, 8)):
+            body = await enlarged(client, upscaler_1="resample", upscaling_resize=factor)
+            assert backend.requests[-1].size == Size(40 * drawn, 30 * drawn)
+            assert opened(body["image"]).size == (round(40 * factor), round(30 * factor))
+
+
 async def test_several_pictures(client: httpx2.AsyncClient) -> None:
     given = [{"data": encoded(noise(20 + i, 10)), "name": f"{i}.png"} for i in range(3)]
     body = (await client.post("/extra-batch-images", json={"imageList": given, "upscaler_1": "Lanczos"})).json()
@@ -92,7 +107,7 @@ async def test_several_pictures(client: httpx2.AsyncClient) -> None:
         ({"upscaler_2": "R-ESRGAN 4x+", "extras_upscaler_2_visibility": 1}, 422, "upscaler_2"),
         ({"gfpgan_visibility": 0.5}, 422, "gfpgan_visibility"),
         ({"upscaling_resize": 0}, 422, "upscaling_resize"),
-        ({"resize_mode": 1, "upscaling_resize_w": 100_000}, 422, "upscaling_resize"),
+        ({"resize_mode": 1, "upscaling_resize_w": 100_000}, 422, "upscaling_resize_w"),
         ({"image": ""}, 422, "image"),
         ({"image": base64.b64encode(b"text").decode()}, 415, "image"),
     ],

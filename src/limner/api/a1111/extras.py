@@ -21,16 +21,18 @@ from limner.api.a1111.upscaling import (
     ExtraFields,
     ExtraImage,
     ExtraImages,
+    Target,
+    blended,
     check_faces,
-    cropped,
-    resampled,
+    enlarging,
+    finished,
     target,
     upscaler,
 )
 from limner.api.asking import read_object
 from limner.api.calls import Call, Wire, conduct, timeout_s_of
 from limner.api.gateway import Gateway, gateway_of
-from limner.core import Operation, Output, Picture, Request, Warning
+from limner.core import Operation, Output, Request, Warning
 from limner.errors import InvalidRequest
 from limner.media.decode import read_base64
 from limner.media.infotext import parsed
@@ -39,7 +41,6 @@ from limner.media.recipe_text import INFOTEXT_KEYWORD
 from limner.roster import ServedModel
 
 F = TypeVar("F", bound=BaseModel)
-ENLARGING = "the same picture in a higher resolution"  # some models that enlarge want to be told in words, too
 
 
 class InfoFields(BaseModel):
@@ -124,34 +125,25 @@ def _require_resampler(gateway: Gateway, fields: ExtraFields, name: str) -> None
 async def _enlarged(http: HttpRequest, gateway: Gateway, fields: ExtraFields, source: str, param: str) -> bytes:
     async with state_of(http).resampling:
         picture = await read_picture(gateway, source, param)
-        large = await asyncio.to_thread(resampled, picture, target(fields, picture.size), fields)
+        large = await asyncio.to_thread(blended, picture, target(fields, picture.size), fields)
         return await gateway.media.encode(large, Output())
 
 
 async def _by_model(http: HttpRequest, gateway: Gateway, fields: ExtraImage, model: ServedModel) -> Response:
-    """A job; what is wanted of its picture's middle is cut out afterwards."""
-    source: list[Picture] = []
+    """A job, whose picture is then brought to the size that was asked for."""
+    wanted: list[Target] = []
 
     async def read() -> tuple[Request, tuple[Warning, ...]]:
         picture = await read_picture(gateway, fields.image, "image")
-        source.append(picture)
-        size = target(fields, picture.size).size
-        return Request(
-            operation=Operation.UPSCALE,
-            model=model.spec.id,
-            prompt=ENLARGING,
-            inputs=(picture,),
-            size=size,
-            timeout_s=timeout_s_of(http, None),
-        ), ()
+        wanted.append(target(fields, picture.size))
+        return enlarging(model.spec, picture, wanted[0].size, timeout_s_of(http, None)), ()
 
     async def reply(call: Call) -> Response:
         (picture,) = (await call.outcome()).pictures
         data = await gateway.service.data_of(picture)
-        wanted = target(fields, source[0].size)
-        if wanted.crop is not None:
+        if picture.size != wanted[0].size or wanted[0].crop is not None:
             large = await gateway.media.decode(data, param="image")
-            data = await gateway.media.encode(await asyncio.to_thread(cropped, large, wanted), Output())
+            data = await gateway.media.encode(await asyncio.to_thread(finished, large, wanted[0]), Output())
         made = {"image": pybase64.b64encode_as_string(data)}
         return _shown(fields, made, {"image": None}, f"by {call.job.model}", call.headers)
 

@@ -75,18 +75,24 @@ class TextFields(DrawFields):
     """txt2img."""
 
     enable_hr: bool = False
-    firstphase_width: int = 0
-    firstphase_height: int = 0
-    hr_scale: float = 2.0
+    firstphase_width: int = Field(0, ge=0)
+    firstphase_height: int = Field(0, ge=0)
+    hr_scale: float = Field(2.0, allow_inf_nan=False)
     hr_upscaler: str | None = None
-    hr_second_pass_steps: int = 0
-    hr_resize_x: int = 0
-    hr_resize_y: int = 0
+    hr_second_pass_steps: int = Field(0, ge=0)
+    hr_resize_x: int = Field(0, ge=0)
+    hr_resize_y: int = Field(0, ge=0)
     hr_checkpoint_name: str | None = None
     hr_sampler_name: str | None = None
     hr_scheduler: str | None = None
     hr_prompt: str = ""
     hr_negative_prompt: str = ""
+
+    @property
+    def has_first_phase(self) -> bool:
+        """Whether the first pass has a size of its own, in the form of older clients: width and height are then the
+        second one's."""
+        return self.enable_hr and bool(self.firstphase_width or self.firstphase_height)
 
 
 class ImageFields(DrawFields):
@@ -130,11 +136,9 @@ WITHOUT_EFFECT: Mapping[str, tuple[tuple[object, ...], str]] = {
     "s_tmin": ((None, 0), "samplers have their usual noise"),
     "s_noise": ((None, 1), "samplers have their usual noise"),
     "refiner_checkpoint": ((None, "", "None"), "one model draws a picture from beginning to end"),
-    "firstpass_image": ((None, ""), "there is no second pass here"),
+    "firstpass_image": ((None, ""), "the first pass is drawn"),
     "clip_skip": ((None, 0, 1), "prompts are read by the whole of the text encoder"),
     "force_task_id": ((None, ""), "progress is told for the newest call"),
-    "firstphase_width": ((0,), "there is no second pass here"),
-    "firstphase_height": ((0,), "there is no second pass here"),
     "mask_round": ((True,), "models repaint where the mask is at least half white"),
     "initial_noise_multiplier": ((None, 1), "the usual noise is used"),
     "image_cfg_scale": ((None, 0, 1.5), "no model here is guided by the picture"),
@@ -160,6 +164,10 @@ def without_effect(fields: DrawFields) -> Iterator[Warning]:
         value = getattr(fields, name, neutral[0])
         if value not in neutral:
             yield Warning(name, "ignored", f"{name!r} has no effect: {why}")
+    if isinstance(fields, TextFields) and not fields.enable_hr:
+        for name in ("firstphase_width", "firstphase_height"):
+            if getattr(fields, name):
+                yield Warning(name, "ignored", f"{name!r} has no effect without 'enable_hr'")
     for name in list(fields.model_extra or {})[:MAX_UNKNOWN_TOLD]:
         yield Warning(name[:SHOWN_CHARS], "ignored", f"{shown(name)} has no effect: this API has no such field")
 

@@ -9,17 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from limner.accounts import Caller
 from limner.api.a1111.fields import MAX_PICTURES, DrawFields, ImageFields, TextFields, without_effect
 from limner.api.a1111.options import Options
 from limner.api.a1111.params import read_prompt, settle, size_of
+from limner.api.a1111.second_pass import SecondPass, first_fields, model_of, second_fields, second_pass
 from limner.api.gateway import Gateway
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import shown
-from limner.core import Operation, Picture, Request, Warning
+from limner.core import Operation, Picture, Request, Size, Warning
 from limner.errors import InvalidRequest, MissingParameter
 from limner.media.canvas import Box, Fit, around, cut, fitted, put_back
 from limner.media.decode import is_data_url
 from limner.media.inpainting import filled, marked, painted_mask
+from limner.roster import Roster
 
 FITS: Mapping[int, Fit] = {0: "stretch", 1: "crop", 2: "fill", 3: "stretch"}
 PREVIEWS_OF_ONE, PREVIEWS_OF_MANY = 3, 1  # each costs the decoding of a picture
@@ -40,11 +43,18 @@ class Paste:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One job of a call. Its first seed lies ``offset`` after the call's."""
+    """One job of a call. Its first seed lies ``offset`` after the call's. Where there is a ``second`` pass, each of its
+    pictures is drawn over by it."""
 
     request: Request
     offset: int = 0
     paste: Paste | None = None
+    second: SecondPass | None = None
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs it takes in all."""
+        return 1 + (0 if self.second is None else self.request.n * self.second.jobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,11 @@ class Plan:
 
     parts: tuple[Part, ...]
     warnings: tuple[Warning, ...]
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs it takes in all."""
+        return sum(part.jobs for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +93,6 @@ def check(fields: DrawFields) -> None:
             raise InvalidRequest(
                 f"always on script {shown(name)} not found: there are none here", param="alwayson_scripts"
             )
-    if isinstance(fields, TextFields) and fields.enable_hr:
-        raise InvalidRequest(
-            "'enable_hr' is not done here: ask for the final width and height, or enlarge the picture with img2img",
-            param="enable_hr",
-        )
     starts = len(fields.init_images) if isinstance(fields, ImageFields) else 1
     each = max(starts, fields.batch_size)
     if each * fields.n_iter > MAX_PICTURES:
@@ -101,10 +111,35 @@ def _is_on(script: Any) -> bool:
     )
 
 
-def plan_text(asked: Asked) -> Plan:
-    """The jobs of a txt2img."""
-    request, warnings = _request(asked, Operation.GENERATE)
-    return Plan(_parts(asked, [(request, None)]), warnings)
+async def plan_text(gateway: Gateway, asked: Asked, caller: Caller) -> Plan:
+    """The jobs of a txt2img. Raises what the second pass would be refused for, before the first one is drawn."""
+    fields = asked.fields
+    assert isinstance(fields, TextFields)
+    if not fields.enable_hr:
+        request, warnings = _request(asked, Operation.GENERATE)
+        return Plan(_parts(asked, [(request, None)]), warnings)
+    if asked.one:
+        raise InvalidRequest("what nobody waits for is one job, without a second pass", param="enable_hr")
+    first = replace(asked, fields=first_fields(fields))
+    request, warnings = _request(first, Operation.GENERATE)
+    second, told = _second(gateway.service.roster, asked, fields)
+    await _check_second(gateway, second, request.size or asked.spec.sizes.default, caller)
+    parts = tuple(replace(part, second=second) for part in _parts(first, [(request, None)]))
+    return Plan(parts, tuple(dict.fromkeys((*warnings, *told))))
+
+
+def _second(roster: Roster, asked: Asked, fields: TextFields) -> tuple[SecondPass, tuple[Warning, ...]]:
+    over = replace(asked, fields=second_fields(fields), spec=model_of(fields, asked.spec, roster))
+    request, warnings = _request(over, Operation.EDIT)
+    return second_pass(fields, _with_previews(request, over), roster, warnings)
+
+
+async def _check_second(gateway: Gateway, second: SecondPass, first: Size, caller: Caller) -> None:
+    """Ask with an empty picture what would be asked with a drawn one. Raises what submitting would."""
+    empty = Picture("RGB", first, bytes(3 * first.pixels))
+    if second.model is not None:
+        await gateway.service.estimate(second.to_enlarge(empty), caller)
+    await gateway.service.estimate(await asyncio.to_thread(second.over, empty, first, 0), caller)
 
 
 async def plan_image(gateway: Gateway, asked: Asked) -> Plan:

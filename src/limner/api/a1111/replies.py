@@ -89,8 +89,8 @@ def info(fields: DrawFields, first: Job, drawn: Sequence[Drawn]) -> dict[str, An
         "sd_vae_hash": None,
         "seed_resize_from_w": -1,
         "seed_resize_from_h": -1,
-        "denoising_strength": params.get("strength"),
-        "extra_generation_params": {},
+        "denoising_strength": (drawn[-1].job.request if drawn else request).params.get("strength"),
+        "extra_generation_params": _second_pass(drawn),
         "index_of_first_image": 0,
         "infotexts": [infotext(_recipe(one.job, seed, one.outcome)) for one, seed in made],
         "styles": [],
@@ -100,6 +100,11 @@ def info(fields: DrawFields, first: Job, drawn: Sequence[Drawn]) -> dict[str, An
         "version": f"limner {__version__}",
         "limner_warnings": list(warning_records(_warnings(first, drawn))),
     }
+
+
+def _second_pass(drawn: Sequence[Drawn]) -> Mapping[str, Any]:
+    second = drawn[0].part.second if drawn else None
+    return {} if second is None else second.told
 
 
 def _warnings(first: Job, drawn: Sequence[Drawn]) -> tuple[Warning, ...]:

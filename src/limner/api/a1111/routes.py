@@ -176,7 +176,7 @@ async def _answer(http: HttpRequest, mount: Mount, fields: DrawFields) -> Respon
     planned: list[Plan] = []
 
     async def read() -> tuple[Request, tuple[Warning, ...]]:
-        plan = await _planned(gateway, asked)
+        plan = await _planned(http, asked)
         planned.append(plan)
         return plan.parts[0].request, plan.warnings
 
@@ -194,18 +194,21 @@ def _waiting(mount: Mount, reply: Reply) -> Reply:
     return reply if mount.detached is None else mount.detached.waiting(reply)
 
 
-async def _planned(gateway: Gateway, asked: Asked) -> Plan:
+async def _planned(http: HttpRequest, asked: Asked) -> Plan:
     """Reading pictures may take as long as a job, and no longer: raises DeadlineExceeded."""
+    gateway = gateway_of(http)
+    if not isinstance(asked.fields, ImageFields):
+        return await plan_text(gateway, asked, caller_of(http))
     try:
         async with asyncio.timeout(asked.timeout_s):
-            return await plan_image(gateway, asked) if isinstance(asked.fields, ImageFields) else plan_text(asked)
+            return await plan_image(gateway, asked)
     except TimeoutError as error:
         raise DeadlineExceeded(f"the input pictures were not read within {asked.timeout_s:g} s") from error
 
 
 async def _reply(call: Call, fields: DrawFields, plan: Plan) -> Response:
     key_id = caller_of(call.http).key_id
-    with state_of(call.http).runs.begin(key_id, call.job, len(plan.parts)) as run:
+    with state_of(call.http).runs.begin(key_id, call.job, plan.jobs) as run:
         drawn = await draw(call, plan, run)
     content = await drawn_body(call.gateway, fields, call.job, drawn)
     return Response(content, media_type="application/json", headers=call.headers)
@@ -244,11 +247,11 @@ def _only_detached(mount: Mount, fields: DrawFields) -> tuple[Warning, ...]:
 
 
 async def _eta_s(gateway: Gateway, run: Run) -> float:
-    """Seconds until the whole call is done, as far as can be told from its present part."""
+    """Seconds until the whole call is done, as far as can be told from its present job."""
     position = await gateway.service.position(run.job)
     left_s = gateway.service.eta_s(run.job, position) or 0.0
     whole_s = left_s / max(1.0 - run.job.progress, 0.01)
-    return left_s + whole_s * (run.parts - run.index - 1)
+    return left_s + whole_s * (run.jobs - run.index - 1)
 
 
 def _state(run: Run) -> dict[str, Any]:
@@ -258,8 +261,8 @@ def _state(run: Run) -> dict[str, Any]:
         "skipped": run.skipped,
         "interrupted": run.interrupted,
         "stopping_generation": run.interrupted,
-        "job": f"Batch {run.index + 1} out of {run.parts}",
-        "job_count": run.parts,
+        "job": f"Batch {run.index + 1} out of {run.jobs}",
+        "job_count": run.jobs,
         "job_timestamp": str(int(run.began_at_s)),
         "job_no": run.index,
         "sampling_step": step,

@@ -15,9 +15,9 @@ from limner.jobs import Job
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """One call: ``parts`` jobs, one after another, of which ``job`` is the ``index``-th."""
+    """One call: ``jobs`` jobs, one after another, of which ``job`` is the ``index``-th."""
 
-    parts: int
+    jobs: int
     job: Job
     index: int = 0
     interrupted: bool = False
@@ -26,17 +26,22 @@ class Run:
     began_at_s: float = field(default_factory=time.time)
 
     def enter(self, index: int, job: Job) -> None:
-        """The ``index``-th part begins."""
+        """The ``index``-th job begins."""
         self.index, self.job, self.skipped = index, job, False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the present job was to end."""
+        return self.interrupted or self.skipped
 
     @property
     def progress(self) -> float:
         """Share of the whole call that is done, 0..1."""
-        return (self.index + self.job.progress) / self.parts
+        return (self.index + self.job.progress) / self.jobs
 
     @property
     def steps(self) -> tuple[int, int]:
-        """Denoising steps of the present part: done, and in all as far as that is known."""
+        """Denoising steps of the present job: done, and in all as far as that is known."""
         last = self.job.last
         if isinstance(last, Progress):
             return last.step, last.total_steps
@@ -52,9 +57,9 @@ class Runs:
         self._runs: dict[str, list[Run]] = {}
 
     @contextmanager
-    def begin(self, key_id: str, job: Job, parts: int) -> Iterator[Run]:
+    def begin(self, key_id: str, job: Job, jobs: int) -> Iterator[Run]:
         """A call, while the block runs."""
-        run = Run(parts, job)
+        run = Run(jobs, job)
         mine = self._runs.setdefault(key_id, [])
         mine.append(run)
         try:

@@ -3,20 +3,22 @@
 Owns the names of upscalers, the fields of A1111's extras and the size that they come to.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
+from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import shown
-from limner.core import Operation, Picture, Size
+from limner.core import Operation, Picture, Request, Size
 from limner.errors import InvalidRequest
 from limner.media.canvas import fitted
 from limner.media.convert import from_image, to_image
 from limner.media.resize import fit, nearest
 from limner.roster import Roster, ServedModel
 
+ENLARGING = "the same picture in a higher resolution"  # some models that enlarge want to be told in words, too
 NONE, LANCZOS, NEAREST = "None", "Lanczos", "Nearest"
 RESAMPLERS = (NONE, LANCZOS, NEAREST)
 FACTOR = 4.0  # what lists say of upscalers that take any
@@ -101,12 +103,20 @@ def target(fields: ExtraFields, size: Size) -> Target:
     """What a picture of ``size`` is to become. Raises InvalidRequest where that is more than is made here."""
     if fields.resize_mode == 0:
         factor = fields.upscaling_resize
-        return Target(_bounded(round(size.width_px * factor), round(size.height_px * factor)))
-    asked = _bounded(fields.upscaling_resize_w, fields.upscaling_resize_h)
-    sides = (asked.width_px / size.width_px, asked.height_px / size.height_px)
-    factor = max(sides) if fields.upscaling_crop else min(sides)
-    whole = _bounded(round(size.width_px * factor), round(size.height_px * factor))
-    return Target(whole, asked if fields.upscaling_crop else None)
+        return Target(bounded(size.width_px * factor, size.height_px * factor, "upscaling_resize"))
+    asked = Size(fields.upscaling_resize_w, fields.upscaling_resize_h)
+    if fields.upscaling_crop:
+        return filling(asked, size, "upscaling_resize_w")
+    factor = min(asked.width_px / size.width_px, asked.height_px / size.height_px)
+    return Target(bounded(size.width_px * factor, size.height_px * factor, "upscaling_resize_w"))
+
+
+def filling(asked: Size, size: Size, param: str) -> Target:
+    """All of ``asked``, by a picture of ``size`` that is enlarged until it fills it. Raises InvalidRequest naming
+    ``param`` where that is more than is made here."""
+    asked = bounded(asked.width_px, asked.height_px, param)
+    factor = max(asked.width_px / size.width_px, asked.height_px / size.height_px)
+    return Target(bounded(size.width_px * factor, size.height_px * factor, param), asked)
 
 
 def check_faces(fields: ExtraFields) -> None:
@@ -118,14 +128,32 @@ def check_faces(fields: ExtraFields) -> None:
                                  param=name)  # fmt: skip
 
 
-def resampled(picture: Picture, wanted: Target, fields: ExtraFields) -> Picture:
+def blended(picture: Picture, wanted: Target, fields: ExtraFields) -> Picture:
     """``picture`` by the upscalers that the fields name, blended as they say. Resamples: not for the event loop."""
-    large = _by(fields.upscaler_1, picture, wanted.size)
+    large = resampled(picture, fields.upscaler_1, wanted.size)
     share = fields.extras_upscaler_2_visibility
     if share and fields.upscaler_2 != NONE:
-        other = _by(fields.upscaler_2, picture, wanted.size)
+        other = resampled(picture, fields.upscaler_2, wanted.size)
         large = from_image(Image.blend(to_image(large), to_image(other), share))
     return cropped(large, wanted)
+
+
+def enlarging(spec: ModelSpec, picture: Picture, wanted: Size, timeout_s: float) -> Request:
+    """The job by which the model enlarges ``picture`` to ``wanted``, or, where it has only certain factors, by the
+    least that reaches it: `finished` does the rest."""
+    request = Request(Operation.UPSCALE, spec.id, ENLARGING, inputs=(picture,), timeout_s=timeout_s)
+    scale = spec.params.get("scale")
+    if scale is None:
+        return replace(request, size=wanted)
+    factor = max(wanted.width_px / picture.size.width_px, wanted.height_px / picture.size.height_px)
+    factors = sorted(scale.choices, key=float)
+    reaching = (one for one in factors if float(one) >= factor)
+    return replace(request, params={"scale": next(reaching, factors[-1])})
+
+
+def finished(picture: Picture, wanted: Target) -> Picture:
+    """An enlarged ``picture`` as it is wanted. Resamples: not for the event loop."""
+    return cropped(fit(picture, wanted.size), wanted)
 
 
 def cropped(picture: Picture, wanted: Target) -> Picture:
@@ -133,7 +161,8 @@ def cropped(picture: Picture, wanted: Target) -> Picture:
     return picture if wanted.crop is None else fitted(picture, wanted.crop, "crop")
 
 
-def _by(name: str, picture: Picture, size: Size) -> Picture:
+def resampled(picture: Picture, name: str, size: Size) -> Picture:
+    """``picture`` at ``size`` by one of RESAMPLERS. Resamples: not for the event loop."""
     return nearest(picture, size) if name == NEAREST else fit(picture, size)
 
 
@@ -145,11 +174,12 @@ def _names(roster: Roster) -> tuple[str, ...]:
     return (*RESAMPLERS, *(model.spec.id for model in _able(roster)))
 
 
-def _bounded(width: int, height: int) -> Size:
-    if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS:
+def bounded(width: float, height: float, param: str) -> Size:
+    """The size in whole pixels. Raises InvalidRequest naming ``param`` where it is more than is made here."""
+    size = Size(max(1, round(width)), max(1, round(height)))
+    if max(size.width_px, size.height_px) > MAX_SIDE_PX or size.pixels > MAX_PIXELS:
         raise InvalidRequest(
-            f"{width}x{height} is more than is made here. "
-            f"Allowed: sides of at most {MAX_SIDE_PX} and {MAX_PIXELS:,} pixels",
-            param="upscaling_resize",
+            f"{size} is more than is made here. Allowed: sides of at most {MAX_SIDE_PX} and {MAX_PIXELS:,} pixels",
+            param=param,
         )
-    return Size(max(1, width), max(1, height))
+    return size
