@@ -153,3 +153,7 @@ def test_the_emulator_has_every_model(emulator: Server, mount: str) -> None:
     assert result.info["sd_model_name"] == SD
     assert result.info["sampler_name"] == "DPM++ 2M Karras"
     assert {"model", "size", "sampler"} <= warned(result)
+    larger = api.txt2img(prompt="a red circle", steps=4, width=256, height=192, batch_size=2, seed=1, enable_hr=True,
+                         hr_scale=2, hr_upscaler=webuiapi.HiResUpscaler.Lanczos, denoising_strength=0.5)  # fmt: skip
+    assert [image.size for image in larger.images] == [(512, 384)] * 2
+    assert (larger.info["all_seeds"], larger.info["denoising_strength"]) == ([1, 2], 0.5)
