@@ -115,6 +115,8 @@ async def test_upscalers(client: httpx2.AsyncClient, backend: FakeBackend) -> No
         ({"hr_resize_x": 100_000}, "hr_scale"),
         ({"hr_resize_x": 100_000, "hr_resize_y": 1}, "hr_resize_x"),
         ({"hr_scale": 8}, "size"),
+        ({"width": 10**6, "height": 10**6}, "size"),
+        ({"hr_resize_x": 8192, "hr_resize_y": 6144}, "size"),
         ({"hr_sampler_name": "Eulr"}, "sampler_name"),
     ],
 )

@@ -122,6 +122,7 @@ async def plan_text(gateway: Gateway, asked: Asked, caller: Caller) -> Plan:
         raise InvalidRequest("what nobody waits for is one job, without a second pass", param="enable_hr")
     first = replace(asked, fields=first_fields(fields))
     request, warnings = _request(first, Operation.GENERATE)
+    await gateway.service.estimate(request, caller)
     second, told = _second(gateway.service.roster, asked, fields)
     await _check_second(gateway, second, request.size or asked.spec.sizes.default, caller)
     parts = tuple(replace(part, second=second) for part in _parts(first, [(request, None)]))
@@ -135,11 +136,12 @@ def _second(roster: Roster, asked: Asked, fields: TextFields) -> tuple[SecondPas
 
 
 async def _check_second(gateway: Gateway, second: SecondPass, first: Size, caller: Caller) -> None:
-    """Ask with an empty picture what would be asked with a drawn one. Raises what submitting would."""
+    """Ask with an empty picture what would be asked with a drawn one of a size that the model draws, without enlarging
+    anything. Raises what submitting would."""
     empty = Picture("RGB", first, bytes(3 * first.pixels))
     if second.model is not None:
         await gateway.service.estimate(second.to_enlarge(empty), caller)
-    await gateway.service.estimate(await asyncio.to_thread(second.over, empty, first, 0), caller)
+    await gateway.service.estimate(second.begun_from(empty, second.target(first).result), caller)
 
 
 async def plan_image(gateway: Gateway, asked: Asked) -> Plan:

@@ -76,7 +76,11 @@ class SecondPass:
         Resamples: not for the event loop."""
         wanted = self.target(first)
         large = cropped(resampled(picture, self.upscaler, wanted.size), wanted)
-        return replace(self.request, inputs=(large,), size=large.size, seed=seed)
+        return replace(self.begun_from(large, wanted.result), seed=seed)
+
+    def begun_from(self, picture: Picture, size: Size) -> Request:
+        """The job that draws over ``picture`` at ``size``."""
+        return replace(self.request, inputs=(picture,), size=size)
 
 
 def first_fields(fields: TextFields) -> TextFields:

@@ -73,6 +73,11 @@ class Target:
     size: Size
     crop: Size | None = None
 
+    @property
+    def result(self) -> Size:
+        """What there is in the end."""
+        return self.crop or self.size
+
 
 def upscalers(roster: Roster) -> list[dict[str, Any]]:
     """The reply of ``/upscalers``."""
