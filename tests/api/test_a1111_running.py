@@ -23,9 +23,11 @@ STEPS = 4
 
 @dataclass
 class SteppingBackend(FakeBackend):
-    """Takes a step whenever it is allowed to, and shows a preview after the second; fails at a seed."""
+    """Takes a step whenever it is allowed to, and shows a preview after the second; fails at a seed, or where that is
+    drawn over."""
 
     fails_at: int | None = None
+    fails_over: int | None = None
 
     def __post_init__(self) -> None:
         self.allowed = asyncio.Semaphore(0)
@@ -38,7 +40,7 @@ class SteppingBackend(FakeBackend):
         try:
             for step in range(1, STEPS + 1):
                 await self.allowed.acquire()
-                if request.seed == self.fails_at:
+                if request.seed == (self.fails_over if request.inputs else self.fails_at):
                     raise UpstreamFailed("no more paint")
                 yield Progress(step, STEPS)
                 if step == 2 and request.previews:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
@@ -11,7 +12,8 @@ import pytest
 from limner.api.app import create_app
 from limner.config import Settings
 from limner.core import Request
-from tests.api.test_a1111 import SD15, drawn, opened, warned
+from limner.errors import InternalError
+from tests.api.test_a1111 import FLUX, SD15, drawn, opened, warned
 from tests.api.test_a1111_running import STEPS, SteppingBackend, until
 from tests.fakes import FakeBackend, opener
 
@@ -21,7 +23,7 @@ HR: dict[str, Any] = {"enable_hr": True, "width": 256, "height": 192, "seed": 5}
 
 @pytest.fixture
 async def client(settings: Settings, backend: FakeBackend) -> AsyncIterator[httpx2.AsyncClient]:
-    app = create_app(settings, opener(backend, SD15, XL, "sketch", "resample"))
+    app = create_app(settings, opener(backend, SD15, XL, FLUX, "sketch", "resample"))
     async with (
         app.router.lifespan_context(app),
         httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://limner.test/sdapi/v1") as http,
@@ -50,7 +52,7 @@ async def test_every_picture_is_drawn_over_at_twice_the_size(client: httpx2.Asyn
     info = body["info"]
     assert (info["all_seeds"], info["width"], info["height"], info["denoising_strength"]) == ([5, 6], 256, 192, 0.4)
     assert info["extra_generation_params"] == {"Hires upscale": 2.0, "Hires upscaler": "Lanczos", "Hires steps": 20}
-    assert (warned(body), len(body["limner"]["jobs"])) == ([], 2)
+    assert (warned(body), len(body["limner"]["jobs"])) == ([], 3)
 
 
 @pytest.mark.parametrize(
@@ -112,8 +114,9 @@ async def test_upscalers(client: httpx2.AsyncClient, backend: FakeBackend) -> No
         ({"hr_checkpoint_name": "nobody"}, "model"),
         ({"hr_upscaler": "4x-UltraSharp"}, "hr_upscaler"),
         ({"hr_scale": 0.5}, "hr_scale"),
-        ({"hr_resize_x": 100_000}, "hr_scale"),
-        ({"hr_resize_x": 100_000, "hr_resize_y": 1}, "hr_resize_x"),
+        ({"hr_resize_x": "9" * 400}, "hr_resize_x"),
+        ({"hr_resize_y": 16_384}, "hr_resize_y"),
+        ({"hr_resize_x": 16_384, "hr_resize_y": 1}, "hr_resize_x"),
         ({"hr_scale": 8}, "size"),
         ({"width": 10**6, "height": 10**6}, "size"),
         ({"hr_resize_x": 8192, "hr_resize_y": 6144}, "size"),
@@ -133,14 +136,20 @@ async def test_what_nobody_waits_for_has_one_pass(client: httpx2.AsyncClient, ba
     assert (reply.status_code, reply.json()["param"]) == (422, "enable_hr")
 
 
-async def test_an_interrupted_second_pass_leaves_the_first_ones_pictures(settings: Settings) -> None:
+@asynccontextmanager
+async def stepping(settings: Settings, *models: str) -> AsyncIterator[tuple[SteppingBackend, httpx2.AsyncClient]]:
     backend = SteppingBackend()
-    app = create_app(settings, opener(backend, SD15))
+    app = create_app(settings, opener(backend, *models))
     transport = httpx2.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),
         httpx2.AsyncClient(transport=transport, base_url="http://limner.test/sdapi/v1") as client,
     ):
+        yield backend, client
+
+
+async def test_an_interrupted_second_pass_leaves_the_first_ones_pictures(settings: Settings) -> None:
+    async with stepping(settings, SD15) as (backend, client):
         backend.allow(2 * STEPS + 1)
         call = asyncio.ensure_future(client.post("/txt2img", json={"prompt": "x", **HR, "batch_size": 2}))
         state = (await until(client, 2.25 / 3))["state"]
@@ -149,3 +158,59 @@ async def test_an_interrupted_second_pass_leaves_the_first_ones_pictures(setting
         body = (await call).json()
     assert [opened(image).size for image in body["images"]] == [(512, 384), (256, 192)]
     assert json.loads(body["info"])["all_seeds"] == [5, 6]
+
+
+async def test_what_is_skipped_does_not_move_the_jobs_after_it(settings: Settings) -> None:
+    """Their idempotency keys are those of their places, and so is the progress."""
+    asked = {"prompt": "x", **HR, "n_iter": 2, "hr_upscaler": "resample"}
+    async with stepping(settings, SD15, "resample") as (backend, client):
+        client.headers["Idempotency-Key"] = "k"
+        backend.allow(STEPS + 1)
+        call = asyncio.ensure_future(client.post("/txt2img", json=asked))
+        assert (await until(client, 1.2 / 6))["state"]["job_no"] == 1
+        await client.post("/skip")
+        backend.allow(1)
+        assert (await until(client, 3.2 / 6))["state"]["job_no"] == 3
+        backend.allow(9 * STEPS)
+        body = (await call).json()
+        assert [opened(image).size for image in body["images"]] == [(256, 192), (512, 384)]
+        again = (await client.post("/txt2img", json=asked)).json()
+    assert [opened(image).size for image in again["images"]] == [(512, 384), (512, 384)]
+    assert again["images"][1] == body["images"][1]
+
+
+async def test_a_second_pass_that_fails_says_what_was_drawn(settings: Settings) -> None:
+    async with stepping(settings, SD15) as (backend, client):
+        backend.allow(9 * STEPS)
+        asked = {"prompt": "x", **HR, "n_iter": 2}
+        backend.fails_over = 5
+        failed = (await client.post("/txt2img", json={**asked, "n_iter": 1})).json()["detail"]
+        assert failed.startswith("no more paint (part 1 of 1; drawn before it and kept as files: img_")
+        backend.fails_over = 6
+        failed = (await client.post("/txt2img", json=asked)).json()["detail"]
+        assert failed.startswith("no more paint (part 2 of 2; drawn before it and kept as files: img_")
+        assert failed.count("img_") == 2
+
+
+async def test_a_second_model_that_is_not_ready_is_refused_before_the_first_draws(
+    settings: Settings, backend: FakeBackend
+) -> None:
+    app = create_app(settings, opener(backend, SD15, XL))
+    transport = httpx2.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://limner.test/sdapi/v1") as client,
+    ):
+        app.state.gateway.service.roster.find(XL).failed(InternalError("no memory"))
+        reply = await client.post("/txt2img", json={"prompt": "x", **HR, "hr_checkpoint_name": XL})
+    assert (reply.status_code, backend.requests) == (503, [])
+
+
+async def test_a_size_that_the_words_give_counts(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
+    asked = {"prompt": "a cat, 16:9", "model": FLUX, "enable_hr": True, "hr_scale": 1.25}
+    reply = await client.post("/txt2img", json=asked)
+    assert reply.status_code == 200, reply.text
+    first, second = backend.requests
+    assert first.size is not None
+    assert first.size.width_px > 1.5 * first.size.height_px
+    assert second.inputs[0].size.width_px == round(1.25 * first.size.width_px)

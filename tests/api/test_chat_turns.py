@@ -1,6 +1,7 @@
 """Conversations turn by turn, through the app on a fake backend: what runs on which model, and answers in words."""
 
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -401,6 +402,29 @@ async def test_what_came_with_a_response_is_there_for_the_next(
         assert done.status_code == 200, done.text
         assert [one.operation for one in backend.requests].count(Operation.EDIT) == (store is None)
     assert backend.requests[-1].inputs[0].pixels[:3] == b"\x00\x00\xff"
+
+
+async def test_what_came_with_a_response_is_forgotten_after_its_time(
+    client: httpx2.AsyncClient, backend: FakeBackend, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The turns after it go on without it, with what is there."""
+    asked = {"model": "limner/auto", "tools": DRAWS}
+
+    async def show(url: str, previous: str | None) -> str:
+        parts = [{"type": "input_text", "text": "what is in it?"}, {"type": "input_image", "image_url": url}]
+        body = {**asked, "input": [{"role": "user", "content": parts}], "previous_response_id": previous}
+        told: str = (await client.post("/v1/responses", json=body)).json()["id"]
+        return told
+
+    first = await show(BLUE, None)
+    later_s = time.time() + app.state.gateway.settings.keep_images_s
+    monkeypatch.setattr(time, "time", lambda: later_s)
+    await app.state.gateway.service.sweep()
+    second = await show(RED, first)
+    body = {**asked, "input": "compare the two pictures", "previous_response_id": second}
+    reply = await client.post("/v1/responses", json=body)
+    assert reply.status_code == 200, reply.text
+    assert [picture.pixels[:3] for picture in backend.requests[-1].inputs] == [b"\xff\x00\x00"]
 
 
 async def test_words_alone_cost_nothing(client: httpx2.AsyncClient, backend: FakeBackend) -> None:

@@ -1,18 +1,24 @@
 """Pictures as clients name them: whose own pictures a conversation may speak of."""
 
 import asyncio
+import base64
+import io
 import time
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
 from fastapi import FastAPI
+from PIL import Image
 
 from limner.accounts import NewKey
+from limner.api.app import create_app
 from limner.api.gateway import Gateway
 from limner.blobs.links import LinkSigner
+from limner.config import Settings
 from tests.api.test_chat import RED, URL, message_of
-from tests.fakes import FakeBackend
+from tests.fakes import FakeBackend, opener
 
 ASKED: dict[str, Any] = {
     "messages": [{"role": "user", "content": "a red circle"}],
@@ -69,6 +75,40 @@ async def test_what_came_with_a_response_is_its_owners(people: dict[str, httpx2.
     for who, source in (("bert", f"{name}_0"), ("anna", f"{name}_1"), ("anna", "input_none_0")):
         refused = await people[who].post(URL, json=about(source))
         assert (refused.status_code, refused.json()["error"]["param"]) == (404, "image_prompt")
+
+
+async def test_what_the_server_keeps_is_not_bound_by_what_clients_may_send(
+    settings: Settings, backend: FakeBackend
+) -> None:
+    """A picture that came as a small file may lie here as a larger one."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8))
+    file = io.BytesIO()
+    noise.save(file, "jpeg", quality=30)
+    app = create_app(settings.model_copy(update={"max_image_bytes": 2 * file.tell()}), opener(backend))
+    transport = httpx2.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://limner.test") as client,
+    ):
+        url = f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+        content = [{"type": "input_text", "text": "make it blue"}, {"type": "input_image", "image_url": url}]
+        asked = {"model": "sketch", "tools": [{"type": "image_generation"}]}
+        first = (
+            await client.post("/v1/responses", json={**asked, "input": [{"role": "user", "content": content}]})
+        ).json()
+        name = first["id"].replace("resp_", "input_") + "_0"
+        again = await client.post("/v1/responses", json={**asked, "input": shows_id(name)})
+    assert again.status_code == 200, again.text
+    assert backend.requests[-1].inputs == backend.requests[0].inputs
+
+
+def shows_id(name: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "role": "user",
+            "content": [{"type": "input_text", "text": "make it red"}, {"type": "input_image", "file_id": name}],
+        }
+    ]
 
 
 async def test_an_expired_link_still_names_its_owners_picture(

@@ -84,10 +84,10 @@ class PictureReader:
             f"{param!r} must be an uploaded file, a data: URL or an http(s) URL, not {shown(text)}", param=param
         )
 
-    async def read_file(self, load: Callable[[], Awaitable[bytes]], param: str) -> Picture:
-        """Decode the file that ``load`` brings."""
+    async def read_own(self, load: Callable[[], Awaitable[Picture]]) -> Picture:
+        """A picture of the server's own, which ``load`` brings."""
         async with self._files:
-            return self._budget.hold(await self._media.decode(await load(), param=param))
+            return self._budget.hold(await load())
 
     def _check_bytes(self, upload: UploadFile, param: str) -> None:
         if upload.size is not None and upload.size > self._max_image_bytes:

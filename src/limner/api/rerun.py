@@ -78,7 +78,7 @@ def _require_pictures(record: Mapping[str, Any], body: Body) -> None:
         missing.append("'mask'")
     if missing:
         raise Conflict(
-            "this picture was made from others, which are kept only while their job runs: "
+            "this picture was made from others, which are not kept for this: "
             f"send {' and '.join(missing)} again, as data: or http(s) URLs",
             param="mask" if body.images else "image",
         )

@@ -17,7 +17,7 @@ from limner.api.files import owned_image
 from limner.api.gateway import Gateway, gateway_of
 from limner.api.paths import FILE_ID, INPUT_ID
 from limner.api.pictures import Source
-from limner.core import Picture
+from limner.core import Picture, Size
 from limner.errors import DeadlineExceeded, Forbidden, LimnerError
 from limner.store.rows import ImageRow
 
@@ -45,11 +45,15 @@ async def read_source(http: HttpRequest, source: Source, param: str) -> Picture:
         return await gateway.pictures.read(source, param)
     came_with = _INPUT.fullmatch(source)
     if came_with is not None:
-        return await gateway.pictures.read_file(lambda: _attached(http, came_with, param), param)
+        return await gateway.pictures.read_own(lambda: _attached(http, came_with, param))
     image = await _own_image(http, source.strip(), param)
     if image is None:
         return await gateway.pictures.read(source, param)
-    return await gateway.pictures.read_file(lambda: gateway.blobs.get(image.key), param)
+    return await gateway.pictures.read_own(lambda: _drawn(gateway, image))
+
+
+async def _drawn(gateway: Gateway, image: ImageRow) -> Picture:
+    return await gateway.media.restore(await gateway.blobs.get(image.key), Size(image.width_px, image.height_px))
 
 
 @asynccontextmanager
@@ -64,12 +68,12 @@ async def within(limit_s: float) -> AsyncIterator[None]:
         ) from error
 
 
-async def _attached(http: HttpRequest, name: re.Match[str], param: str) -> bytes:
-    """The file of a picture that came with an earlier turn of the caller's; it has no link."""
+async def _attached(http: HttpRequest, name: re.Match[str], param: str) -> Picture:
+    """A picture that came with an earlier turn of the caller's; it has no link."""
     caller = caller_of(http)
     caller.require("read")
     try:
-        return await gateway_of(http).service.attached(f"job_{name[1]}", int(name[2]), caller)
+        return await gateway_of(http).service.attachment(f"job_{name[1]}", int(name[2]), caller)
     except LimnerError as error:
         error.param = param
         raise

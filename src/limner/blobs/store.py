@@ -2,7 +2,8 @@
 
 Owns keys, and removal by age. A finished picture's key is ``YYYY/MM/DD/<sha256>.<extension>``: the day (UTC) it was
 stored makes old ones cheap to find, the hash makes storing the same content twice one object. An input picture's key
-is ``inputs/<job>/<name>``, and it goes when its job is over. Knows nothing of HTTP or databases.
+is ``inputs/<job>/<name>``, and it goes when its job is over and nothing goes on from it. Knows nothing of HTTP or
+databases.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import hashlib
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -139,10 +140,11 @@ class Blobs:
             raise no_such(key)
         return await self._shelf.get(key)
 
-    async def drop_inputs(self, job_id: str) -> None:
-        """Remove all of a job's input files; none is no error."""
+    async def drop_inputs(self, job_id: str, spare: Collection[str] = ()) -> None:
+        """Remove a job's input files, but for those named in ``spare``; none is no error."""
         assert _INPUT_KEY.fullmatch(f"inputs/{job_id}/0"), f"not a job's id: {job_id!r}"
-        await self._shelf.delete([meta["path"] for meta in await self._shelf.files(f"inputs/{job_id}")])
+        paths = [meta["path"] for meta in await self._shelf.files(f"inputs/{job_id}")]
+        await self._shelf.delete([path for path in paths if path.rpartition("/")[2] not in spare])
 
     async def sweep_inputs(self, is_live: IsLive, older_than_s: float) -> int:
         """Remove input files that nobody needs any more; gives how many jobs they were of.

@@ -28,6 +28,13 @@ class MediaThreads:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._decoders, lambda: decode(data, self.limits, param=param))
 
+    async def restore(self, data: bytes, size: Size) -> Picture:
+        """As ``decode.decode`` of a file of ``size`` that this server wrote: the bounds for clients do not hold."""
+        limits = DecodeLimits(max_bytes=len(data), max_pixels=size.pixels)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._decoders, lambda: decode(data, limits, param="image")
+        )
+
     async def decode_base64(self, text: str, *, param: str) -> Picture:
         """As ``decode.decode_base64``: a data URL or bare base64."""
         loop = asyncio.get_running_loop()

@@ -37,12 +37,14 @@ PRIORITY_STEP = 2  # a key's own priority outweighs that
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a request would cost (micro-credits), the device time it would take, and when it would be done."""
+    """What a request would cost (micro-credits), the device time it would take, and when it would be done. ``request``
+    is the one that would be drawn."""
 
     cost_micro: int
     device_s: float
     eta_s: float
     position: int
+    request: Request
 
 
 class Seat:
@@ -254,7 +256,7 @@ class Admission:
         queued, running = (await self._store.depth()).get(model.spec.id, (0, 0))
         position = queued + (running if not self._worker.room else 0)
         cost_micro = estimate_micro(model.spec, resolved, device_s, self._settings.credits_per_device_s)
-        return Estimate(cost_micro, device_s, self._pace.eta_s(resolved, position), position)
+        return Estimate(cost_micro, device_s, self._pace.eta_s(resolved, position), position, resolved)
 
 
 async def _fingerprint(request: Request, submission: Submission) -> str:

@@ -5,17 +5,16 @@ reading all of it again for a job that was drawn by another process.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from limner.blobs import Blobs
-from limner.core import EncodedPicture, Finished, ImageFormat, Output, Picture, Request, Size, Tokens
+from limner.core import EncodedPicture, Finished, ImageFormat, Output, Picture, PixelMode, Request, Size, Tokens
 from limner.jobs import Job, Outcome, StoredPicture
 from limner.media.convert import from_image, to_image
-from limner.media.decode import DecodeLimits, decode
 from limner.media.encode import media_type
 from limner.media.recipe_text import recipe_text
 from limner.media.threads import MediaThreads
@@ -97,29 +96,37 @@ class Publisher:
     async def _put_input(self, job_id: str, index: int, picture: Picture) -> StoredInput:
         data = await self.media.encode(picture, Output("png"))
         digest = await asyncio.to_thread(pixels_sha256, picture)
-        key = await self.blobs.put_input(job_id, f"{index}.png", data)
+        key = await self.blobs.put_input(job_id, _input_name(index), data)
         return StoredInput(key, digest, picture.mode, picture.size)
 
     async def drop_inputs(self, job: Job) -> None:
-        """The job is over, or was not accepted: nobody needs its pictures any more."""
+        """The job was not accepted: nobody needs its pictures."""
         if job.request.inputs or job.request.mask:
             await self.blobs.drop_inputs(job.id)
+
+    async def end_inputs(self, job_id: str, attached: Collection[int]) -> None:
+        """The job is over: nobody needs its pictures any more, but for those that conversations go on from."""
+        await self.blobs.drop_inputs(job_id, spare={_input_name(place) for place in attached})
 
     async def read_inputs(self, record: Mapping[str, Any]) -> tuple[list[Picture], Picture | None]:
         """The pictures that `put_inputs` kept: inputs and mask. Raises NotFound when they are gone."""
         stored = stored_inputs(record)
-        pictures = [await self._read_input(one) for one in stored]
+        pictures = [await self.read_input(one) for one in stored]
         return (pictures[:-1], pictures[-1]) if record["mask"] else (pictures, None)
 
-    async def _read_input(self, stored: StoredInput) -> Picture:
-        return await asyncio.to_thread(_restored, await self.blobs.get_input(stored.key), stored)
+    async def read_input(self, stored: StoredInput) -> Picture:
+        """The picture that was put away. Raises NotFound when it is gone."""
+        picture = await self.media.restore(await self.blobs.get_input(stored.key), stored.size)
+        return await asyncio.to_thread(_in_mode, picture, stored.mode)
 
 
-def _restored(data: bytes, stored: StoredInput) -> Picture:
-    """The picture that was put away: decoding gives colour, and drops an alpha channel that hides nothing."""
-    # We wrote it: the bounds for clients do not hold.
-    limits = DecodeLimits(max_bytes=len(data), max_pixels=stored.size.pixels)
-    return from_image(to_image(decode(data, limits, param="image")).convert(stored.mode))
+def _input_name(place: int) -> str:
+    return f"{place}.png"
+
+
+def _in_mode(picture: Picture, mode: PixelMode) -> Picture:
+    """Decoding gives colour, and drops an alpha channel that hides nothing."""
+    return picture if picture.mode == mode else from_image(to_image(picture).convert(mode))
 
 
 def _outcome(row: JobRow, images: Sequence[ImageRow]) -> Outcome:

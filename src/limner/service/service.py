@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from limner.accounts import OPEN, Caller, charge_micro
 from limner.chat.language import LanguageModel
 from limner.config import Settings
-from limner.core import Request
+from limner.core import Picture, Request
 from limner.errors import Cancelled, ClientLeft, NotFound
 from limner.jobs import Job, StoredPicture
 from limner.records import error_record, request_of, stored_inputs
@@ -26,7 +26,7 @@ from limner.service.liveness import Liveness
 from limner.service.pace import Pace
 from limner.service.publishing import Publisher
 from limner.service.tools import Tools
-from limner.service.upkeep import Upkeep
+from limner.service.upkeep import Upkeep, kept_attachments
 from limner.service.watch import Watch
 from limner.service.worker import Ended, Worker, WorkerRules, leaving
 from limner.store import JobFilter, JobRow
@@ -135,13 +135,18 @@ class Service:
         unknown or somebody else's."""
         return await self._live.of(await self._row(job_id, caller))
 
-    async def attached(self, job_id: str, place: int, caller: Caller = OPEN) -> bytes:
-        """The file of an input that came with a job and stays for the turns after it. Raises NotFound for any other,
-        and for one whose time is over."""
+    async def attachments(self, job: Job) -> tuple[int, ...]:
+        """The places of the inputs that came with a job and from which a conversation can still go on."""
+        if not job.attached:
+            return ()
+        return kept_attachments(await self.store.get(job.id), self._settings.keep_images_s)
+
+    async def attachment(self, job_id: str, place: int, caller: Caller = OPEN) -> Picture:
+        """One of `attachments`. Raises NotFound for any other, and for one whose time is over."""
         row = await self._row(job_id, caller)
-        if place not in row.request.get("attached", ()):
+        if place not in kept_attachments(row, self._settings.keep_images_s):
             raise NotFound(f"no picture {place} is kept of job {job_id[:100]!r}", param="id")
-        return await self.blobs.get_input(stored_inputs(row.request)[place].key)
+        return await self._publisher.read_input(stored_inputs(row.request)[place])
 
     async def _row(self, job_id: str, caller: Caller) -> JobRow:
         row = await self.store.get(job_id)
@@ -165,8 +170,8 @@ class Service:
             await job.wait(self._settings.lease_s)
         elif row.done:
             await self._live.conclude(job, row)
-            if row.request["inputs"] and not job.attached:
-                await self.blobs.drop_inputs(job.id)
+            if row.request["inputs"]:
+                await self._publisher.end_inputs(job.id, job.attached)
 
     def left(self, job: Job) -> None:
         """A client that waited for ``job`` has gone: go by the setting ``client_left``, unless another one waits here.
@@ -265,8 +270,8 @@ class Service:
         log_end(ended, prompts=self._settings.log_prompts)
         if ended.over:
             count_end(ended, self.metrics)
-        if ended.over and not ended.job.attached:
-            self._run_errand(self._publisher.drop_inputs(ended.job))
+        if ended.over and (ended.job.request.inputs or ended.job.request.mask):
+            self._run_errand(self._publisher.end_inputs(ended.job.id, ended.job.attached))
         for hear in self.on_job_end:
             hear()
         if not self._worker.busy:

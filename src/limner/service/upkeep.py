@@ -61,8 +61,12 @@ class Upkeep:
         return frozenset(job_id for job_id, row in rows.items() if self._needs_inputs(row))
 
     def _needs_inputs(self, row: JobRow) -> bool:
-        """Whether it goes on, or a conversation may go on from what came with it: for as long as from its pictures."""
-        if not row.done:
-            return True
-        ended_at_s = row.ended_at_s or row.created_at_s
-        return bool(row.request.get("attached")) and ended_at_s + self._keep_images_s > time.time()
+        return not row.done or bool(kept_attachments(row, self._keep_images_s))
+
+
+def kept_attachments(row: JobRow, keep_s: float) -> tuple[int, ...]:
+    """The places of the inputs from which conversations may still go on: of a job that is over as long as pictures are
+    kept."""
+    attached = tuple(row.request.get("attached", ()))
+    ended_at_s = row.ended_at_s or row.created_at_s
+    return attached if not row.done or ended_at_s + keep_s > time.time() else ()

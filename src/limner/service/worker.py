@@ -210,7 +210,8 @@ class Worker:
             logger.warning("%s is queued again: the process that drew it has ended", job_id)
         for job_id in gone.failed:
             logger.error("%s was given up", job_id)
-            await self.tools.blobs.drop_inputs(job_id)
+            row = await self.tools.store.get(job_id)
+            await self.publisher.end_inputs(job_id, row.request.get("attached", ()))
         self.tools.metrics.jobs_taken_over(requeued=len(gone.requeued), given_up=len(gone.failed))
         if gone.requeued:
             self.wake()

@@ -5,27 +5,30 @@ picture by picture after the part that it draws over.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import count
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, replace
 
+from limner.api.a1111.mount import state_of
 from limner.api.a1111.planning import Part, Plan
 from limner.api.a1111.runs import Run
+from limner.api.a1111.second_pass import SecondPass
 from limner.api.calls import Call
 from limner.api.doorkeeper import caller_of
 from limner.api.manners import manners_of
-from limner.core import Preview, Request
+from limner.core import Picture, Preview, Request
 from limner.errors import ClientLeft, LimnerError
 from limner.jobs import Job, Outcome, StoredPicture, Submission
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A part that was drawn, or a picture of it that was drawn over."""
+    """A part that was drawn, or a picture of it that was drawn over, ``after`` the jobs of these ids."""
 
     part: Part
     job: Job
     outcome: Outcome
+    after: tuple[str, ...] = ()
 
 
 async def draw(call: Call, plan: Plan, run: Run) -> list[Drawn]:
@@ -33,67 +36,82 @@ async def draw(call: Call, plan: Plan, run: Run) -> list[Drawn]:
     been drawn before it."""
     jobs = _Jobs(call, run)
     drawn: list[Drawn] = []
+    number = 0
     for index, part in enumerate(plan.parts):
         if run.interrupted:
             break
         try:
-            drawn.append(await jobs.first_of(part))
+            drawn.append(await jobs.first_of(part, number))
             if part.second is not None:
-                drawn[-1:] = await _drawn_over(jobs, drawn[-1])
+                await _draw_over(jobs, part.second, drawn, number + 1)
         except ClientLeft:
             if not run.stopped:
                 raise
         except LimnerError as error:
             raise _of_part(error, index, plan.parts, drawn) from error
+        number += part.jobs
     return drawn
 
 
-async def _drawn_over(jobs: "_Jobs", one: Drawn) -> list[Drawn]:
-    """Each picture of a first pass drawn over; as it was, from where somebody stopped it."""
-    found: list[Drawn] = []
-    for picture in one.outcome.pictures:
-        over = None if jobs.run.stopped else await jobs.over(one.part, picture)
-        found.append(over or Drawn(one.part, one.job, replace(one.outcome, pictures=(picture,))))
-    return found
+async def _draw_over(jobs: "_Jobs", second: SecondPass, drawn: list[Drawn], number: int) -> None:
+    """Put each picture of the last of ``drawn``, drawn over, in its place, until somebody stops it. Its jobs are
+    numbered from ``number``, whatever is left out."""
+    first, end = drawn.pop(), len(drawn)
+    drawn += [replace(first, outcome=replace(first.outcome, pictures=(one,))) for one in first.outcome.pictures]
+    for place, picture in enumerate(first.outcome.pictures):
+        if not jobs.run.stopped:
+            over = await jobs.over(first, second, picture, number + place * second.jobs)
+            drawn[end + place] = over or drawn[end + place]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Jobs:
-    """The jobs of a call, numbered as they begin."""
+    """The jobs of a call, by their numbers in its plan."""
 
     call: Call
     run: Run
-    _numbers: Iterator[int] = field(default_factory=count)
 
-    async def first_of(self, part: Part) -> Drawn:
+    async def first_of(self, part: Part, number: int) -> Drawn:
         """The part itself; its seeds go on where those of the call's first job began."""
         seed = self.call.job.request.seed
         assert seed is not None, "the first job's seed is settled"
-        return Drawn(part, *await self._next(replace(part.request, seed=seed + part.offset)))
+        return Drawn(part, *await self._next(replace(part.request, seed=seed + part.offset), number))
 
-    async def over(self, part: Part, picture: StoredPicture) -> Drawn | None:
-        """A picture of the part after its second pass; None where somebody has stopped that."""
-        second, gateway = part.second, self.call.gateway
-        assert second is not None, "only a second pass draws over"
+    async def over(self, first: Drawn, second: SecondPass, picture: StoredPicture, number: int) -> Drawn | None:
+        """A picture of a first pass after the second one; None where somebody has stopped that."""
+        after: tuple[str, ...] = (first.job.id,)
         try:
-            drawn = await gateway.media.decode(await gateway.service.data_of(picture), param="image")
+            drawn = await self._picture(picture)
             if second.model is not None:
-                _, outcome = await self._next(second.to_enlarge(drawn))
-                data = await gateway.service.data_of(outcome.pictures[0])
-                drawn = await gateway.media.decode(data, param="image")
-            request = await asyncio.to_thread(second.over, drawn, picture.size, picture.seed)
-            return Drawn(part, *await self._next(request))
+                enlarging, outcome = await self._next(second.to_enlarge(drawn), number)
+                drawn, after = await self._picture(outcome.pictures[0]), (*after, enlarging.id)
+            async with state_of(self.call.http).resampling:
+                request = await asyncio.to_thread(second.over, drawn, picture.size, picture.seed)
+            if self.run.stopped:  # between two jobs
+                return None
+            job, outcome = await self._next(request, number + second.jobs - 1)
         except ClientLeft:
             if not self.run.stopped:
                 raise
             return None
+        return Drawn(first.part, _without_inputs(job), outcome, after)
 
-    async def _next(self, request: Request) -> tuple[Job, Outcome]:
-        number = next(self._numbers)
+    async def _picture(self, picture: StoredPicture) -> Picture:
+        gateway = self.call.gateway
+        return await gateway.media.restore(await gateway.service.data_of(picture), picture.size)
+
+    async def _next(self, request: Request, number: int) -> tuple[Job, Outcome]:
         job = self.call.job if number == 0 else await _submit(self.call, request, number)
         self.run.enter(number, job)
         await _stop_if_interrupted(self.call, self.run)
         return job, await _followed(self.call, job, self.run)
+
+
+def _without_inputs(job: Job) -> Job:
+    """What replies say of a job that has ended, without the picture that it began from: a call may have a hundred."""
+    told = copy(job)
+    told.request = replace(job.request, inputs=())
+    return told
 
 
 async def _stop_if_interrupted(call: Call, run: Run) -> None:
@@ -130,9 +148,9 @@ async def _followed(call: Call, job: Job, run: Run) -> Outcome:
 
 
 def _of_part(error: LimnerError, index: int, parts: Sequence[Part], drawn: Sequence[Drawn]) -> LimnerError:
-    if index == 0:
-        return error
     kept: list[StoredPicture] = [picture for one in drawn for picture in one.outcome.pictures]
-    names = ", ".join(picture.id for picture in kept) or "none"
+    if not kept:
+        return error
+    names = ", ".join(picture.id for picture in kept)
     message = f"{error.message} (part {index + 1} of {len(parts)}; drawn before it and kept as files: {names})"
     return type(error)(message, param=error.param, retry_after_s=error.retry_after_s)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from limner.api.a1111.upscaling import MAX_SIDE_PX
 from limner.catalogue.values import SHOWN_CHARS, shown
 from limner.core import Warning
 from limner.errors import InvalidRequest
@@ -75,13 +76,13 @@ class TextFields(DrawFields):
     """txt2img."""
 
     enable_hr: bool = False
-    firstphase_width: int = Field(0, ge=0)
-    firstphase_height: int = Field(0, ge=0)
+    firstphase_width: int = Field(0, ge=0, le=MAX_SIDE_PX)
+    firstphase_height: int = Field(0, ge=0, le=MAX_SIDE_PX)
     hr_scale: float = Field(2.0, allow_inf_nan=False)
     hr_upscaler: str | None = None
     hr_second_pass_steps: int = Field(0, ge=0)
-    hr_resize_x: int = Field(0, ge=0)
-    hr_resize_y: int = Field(0, ge=0)
+    hr_resize_x: int = Field(0, ge=0, le=MAX_SIDE_PX)
+    hr_resize_y: int = Field(0, ge=0, le=MAX_SIDE_PX)
     hr_checkpoint_name: str | None = None
     hr_sampler_name: str | None = None
     hr_scheduler: str | None = None

@@ -119,12 +119,15 @@ async def plan_text(gateway: Gateway, asked: Asked, caller: Caller) -> Plan:
         request, warnings = _request(asked, Operation.GENERATE)
         return Plan(_parts(asked, [(request, None)]), warnings)
     if asked.one:
-        raise InvalidRequest("what nobody waits for is one job, without a second pass", param="enable_hr")
+        message = "an estimate, and what nobody waits for, is of one job, without a second pass"
+        raise InvalidRequest(message, param="enable_hr")
     first = replace(asked, fields=first_fields(fields))
     request, warnings = _request(first, Operation.GENERATE)
-    await gateway.service.estimate(request, caller)
+    size = (await gateway.service.estimate(request, caller)).request.size
+    assert size is not None, "an estimate settles it"
+    request = replace(request, size=size)
     second, told = _second(gateway.service.roster, asked, fields)
-    await _check_second(gateway, second, request.size or asked.spec.sizes.default, caller)
+    await _check_second(gateway, second, size, caller)
     parts = tuple(replace(part, second=second) for part in _parts(first, [(request, None)]))
     return Plan(parts, tuple(dict.fromkeys((*warnings, *told))))
 
@@ -132,14 +135,16 @@ async def plan_text(gateway: Gateway, asked: Asked, caller: Caller) -> Plan:
 def _second(roster: Roster, asked: Asked, fields: TextFields) -> tuple[SecondPass, tuple[Warning, ...]]:
     over = replace(asked, fields=second_fields(fields), spec=model_of(fields, asked.spec, roster))
     request, warnings = _request(over, Operation.EDIT)
-    return second_pass(fields, _with_previews(request, over), roster, warnings)
+    return second_pass(fields, request, roster, warnings)
 
 
 async def _check_second(gateway: Gateway, second: SecondPass, first: Size, caller: Caller) -> None:
-    """Ask with an empty picture what would be asked with a drawn one of a size that the model draws, without enlarging
+    """Ask with an empty picture of the first pass's size what would be asked with a drawn one, without enlarging
     anything. Raises what submitting would."""
-    empty = Picture("RGB", first, bytes(3 * first.pixels))
+    roster, empty = gateway.service.roster, Picture("RGB", first, bytes(3 * first.pixels))
+    roster.find(second.request.model).require_ready()
     if second.model is not None:
+        roster.find(second.model.id).require_ready()
         await gateway.service.estimate(second.to_enlarge(empty), caller)
     await gateway.service.estimate(second.begun_from(empty, second.target(first).result), caller)
 

@@ -120,7 +120,12 @@ def _limner(first: Job, drawn: Sequence[Drawn]) -> dict[str, Any]:
     seeds = [picture.seed for one in drawn for picture in one.outcome.pictures]
     told = list(warning_records(_warnings(first, drawn)))
     effective = {**own["effective"], "seeds": seeds, "n": len(files)}
-    return {**own, "effective": effective, "files": files, "warnings": told, "jobs": [one.job.id for one in drawn]}
+    return {**own, "effective": effective, "files": files, "warnings": told, "jobs": _jobs(drawn)}
+
+
+def _jobs(drawn: Sequence[Drawn]) -> list[str]:
+    """The ids of all jobs, each once."""
+    return list(dict.fromkeys(job_id for one in drawn for job_id in (*one.after, one.job.id)))
 
 
 def _recipe(job: Job, seed: int, outcome: Outcome) -> Mapping[str, Any]:

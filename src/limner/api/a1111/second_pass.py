@@ -63,8 +63,16 @@ class SecondPass:
         across, down = fields.hr_resize_x, fields.hr_resize_y
         if across and down:
             return filling(Size(across, down), size, "hr_resize_x")
-        factor = across / size.width_px or down / size.height_px or fields.hr_scale
-        return Target(bounded(size.width_px * factor, size.height_px * factor, "hr_scale"))
+        if across:
+            return _scaled(size, across / size.width_px, "hr_resize_x")
+        if down:
+            return _scaled(size, down / size.height_px, "hr_resize_y")
+        if not MIN_SCALE <= fields.hr_scale <= MAX_SCALE:
+            raise InvalidRequest(
+                f"Invalid value for 'hr_scale': {fields.hr_scale:g}. Allowed: {MIN_SCALE} to {MAX_SCALE}",
+                param="hr_scale",
+            )
+        return _scaled(size, fields.hr_scale, "hr_scale")
 
     def to_enlarge(self, picture: Picture) -> Request:
         """The job that enlarges ``picture``."""
@@ -81,6 +89,10 @@ class SecondPass:
     def begun_from(self, picture: Picture, size: Size) -> Request:
         """The job that draws over ``picture`` at ``size``."""
         return replace(self.request, inputs=(picture,), size=size)
+
+
+def _scaled(size: Size, factor: float, param: str) -> Target:
+    return Target(bounded(size.width_px * factor, size.height_px * factor, param))
 
 
 def first_fields(fields: TextFields) -> TextFields:
@@ -123,12 +135,8 @@ def second_pass(
 ) -> tuple[SecondPass, tuple[Warning, ...]]:
     """The second pass that ``fields`` ask for; ``request`` is what draws over, ``warnings`` what there is to say of it.
 
-    Raises InvalidRequest for a scale out of bounds, and for an upscaler that there is not.
+    Raises InvalidRequest for an upscaler that there is not.
     """
-    if not MIN_SCALE <= fields.hr_scale <= MAX_SCALE:
-        raise InvalidRequest(
-            f"Invalid value for 'hr_scale': {fields.hr_scale:g}. Allowed: {MIN_SCALE} to {MAX_SCALE}", param="hr_scale"
-        )
     name, told = fields.hr_upscaler or LANCZOS, tuple(warnings)
     if name.startswith(LATENT):
         message = f"'hr_upscaler' {name} was done as {LANCZOS}: pictures are enlarged as pixels"

@@ -36,8 +36,8 @@ class ExtraFields(BaseModel):
     codeformer_visibility: float = Field(0, ge=0, le=1)
     codeformer_weight: float = Field(0, ge=0, le=1)
     upscaling_resize: float = Field(2, gt=0, le=64)
-    upscaling_resize_w: int = Field(512, ge=1)
-    upscaling_resize_h: int = Field(512, ge=1)
+    upscaling_resize_w: int = Field(512, ge=1, le=MAX_SIDE_PX)
+    upscaling_resize_h: int = Field(512, ge=1, le=MAX_SIDE_PX)
     upscaling_crop: bool = True
     upscaler_1: str = NONE
     upscaler_2: str = NONE

@@ -3,7 +3,7 @@
 Streams and background responses are included.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -152,7 +152,7 @@ async def _earlier(http: HttpRequest, previous: str | None) -> tuple[Turn, ...]:
     for _ in range(CHAIN):
         if job is None:
             break
-        turns[:0] = _turns(job)
+        turns[:0] = _turns(job, await gateway_of(http).service.attachments(job))
         job = await _kept(http, job.previous)
     return tuple(turns)
 
@@ -167,9 +167,9 @@ async def _kept(http: HttpRequest, job_or_none: str | None) -> Job | None:
         return None
 
 
-def _turns(job: Job) -> tuple[Turn, ...]:
+def _turns(job: Job, attached: Iterable[int]) -> tuple[Turn, ...]:
     """What was asked, with the pictures that came with it, and what was drawn or said."""
-    came = tuple(Shown(input_id(job, place), "user", PREVIOUS) for place in job.attached)
+    came = tuple(Shown(input_id(job, place), "user", PREVIOUS) for place in attached)
     asked, outcome = Turn("user", job.request.prompt, came), answer_of(job)
     if outcome is None:
         return asked, Turn("assistant", "")
