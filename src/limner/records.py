@@ -87,6 +87,11 @@ def stored_inputs(record: Json) -> tuple[StoredInput, ...]:
     return (*found, StoredInput.of(record["mask"])) if record["mask"] else tuple(found)
 
 
+def attached_inputs(record: Json) -> tuple[int, ...]:
+    """The places of the inputs that came with this turn of a conversation."""
+    return tuple(record.get("attached", ()))
+
+
 def _value_record(value: ParamValue) -> Any:
     return [asdict(lora) for lora in value] if isinstance(value, tuple) else value
 

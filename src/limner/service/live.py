@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from limner.errors import InternalError, NotFound
 from limner.jobs import Job, Outcome, Times
-from limner.records import cancellation_of, error_of, request_of, warnings_of
+from limner.records import attached_inputs, cancellation_of, error_of, request_of, warnings_of
 from limner.service.publishing import Publisher
 from limner.store import JobRow
 
@@ -71,7 +71,7 @@ class LiveJobs:
             times=Times(row.created_at_s, row.deadline_at_s, row.started_at_s, row.ended_at_s),
             response_format=row.request["response_format"],
             previous=row.request.get("previous"),
-            attached=tuple(row.request.get("attached", ())),
+            attached=attached_inputs(row.request),
         )
         job.account.reserve_micro = row.reserve_micro
         if row.status == "running":

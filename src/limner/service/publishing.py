@@ -87,6 +87,10 @@ class Publisher:
         """The file; raises NotFound once its time is over."""
         return picture.data if picture.data is not None else await self.blobs.get(picture.key)
 
+    async def decoded(self, picture: StoredPicture) -> Picture:
+        """The file, decoded; raises NotFound once its time is over."""
+        return await self.media.restore(await self.data_of(picture), picture.size)
+
     async def put_inputs(self, job_id: str, request: Request) -> tuple[list[StoredInput], StoredInput | None]:
         """Keep the request's pictures until the job is over."""
         pictures = [*request.inputs, *([] if request.mask is None else [request.mask])]

@@ -17,7 +17,7 @@ from limner.config import Settings
 from limner.core import Picture, Request
 from limner.errors import Cancelled, ClientLeft, NotFound
 from limner.jobs import Job, StoredPicture
-from limner.records import error_record, request_of, stored_inputs
+from limner.records import attached_inputs, error_record, request_of, stored_inputs
 from limner.roster import Roster
 from limner.service.admission import Admission, Estimate, Seat
 from limner.service.figures import count_end, log_end
@@ -135,16 +135,14 @@ class Service:
         unknown or somebody else's."""
         return await self._live.of(await self._row(job_id, caller))
 
-    async def attachments(self, job: Job) -> tuple[int, ...]:
+    def attachments(self, job: Job) -> tuple[int, ...]:
         """The places of the inputs that came with a job and from which a conversation can still go on."""
-        if not job.attached:
-            return ()
-        return kept_attachments(await self.store.get(job.id), self._settings.keep_images_s)
+        return kept_attachments(job.attached, job.times.ended_at_s, self._settings.keep_images_s)
 
     async def attachment(self, job_id: str, place: int, caller: Caller = OPEN) -> Picture:
         """One of `attachments`. Raises NotFound for any other, and for one whose time is over."""
         row = await self._row(job_id, caller)
-        if place not in kept_attachments(row, self._settings.keep_images_s):
+        if place not in kept_attachments(attached_inputs(row.request), row.ended_at_s, self._settings.keep_images_s):
             raise NotFound(f"no picture {place} is kept of job {job_id[:100]!r}", param="id")
         return await self._publisher.read_input(stored_inputs(row.request)[place])
 
@@ -191,6 +189,10 @@ class Service:
     async def data_of(self, picture: StoredPicture) -> bytes:
         """A finished picture's file; raises NotFound once its time is over."""
         return await self._publisher.data_of(picture)
+
+    async def decoded(self, picture: StoredPicture) -> Picture:
+        """The same, decoded."""
+        return await self._publisher.decoded(picture)
 
     async def position(self, job: Job) -> int | None:
         """How many jobs will be begun before it; None once it has begun."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from limner.blobs import Blobs
 from limner.config import Settings
+from limner.records import attached_inputs
 from limner.store import JobRow, Store
 
 UNCLAIMED_S = 3600.0  # how long a file may lie before a row names it
@@ -61,12 +62,10 @@ class Upkeep:
         return frozenset(job_id for job_id, row in rows.items() if self._needs_inputs(row))
 
     def _needs_inputs(self, row: JobRow) -> bool:
-        return not row.done or bool(kept_attachments(row, self._keep_images_s))
+        return not row.done or bool(kept_attachments(attached_inputs(row.request), row.ended_at_s, self._keep_images_s))
 
 
-def kept_attachments(row: JobRow, keep_s: float) -> tuple[int, ...]:
-    """The places of the inputs from which conversations may still go on: of a job that is over as long as pictures are
-    kept."""
-    attached = tuple(row.request.get("attached", ()))
-    ended_at_s = row.ended_at_s or row.created_at_s
-    return attached if not row.done or ended_at_s + keep_s > time.time() else ()
+def kept_attachments(attached: tuple[int, ...], ended_at_s: float | None, keep_s: float) -> tuple[int, ...]:
+    """The places of the inputs from which conversations may still go on: as long as pictures are kept once their job
+    has ended, which ``ended_at_s`` None says it has not."""
+    return attached if ended_at_s is None or ended_at_s + keep_s > time.time() else ()

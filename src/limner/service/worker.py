@@ -17,7 +17,7 @@ from limner.core import Finished, Queued
 from limner.errors import ClientLeft, DeadlineExceeded, InternalError, LimnerError, NotReady
 from limner.jobs import Job, Outcome
 from limner.logs import bind_job, bind_request
-from limner.records import cancellation_of, error_record
+from limner.records import attached_inputs, cancellation_of, error_record
 from limner.roster import Roster
 from limner.service.liveness import Liveness
 from limner.service.publishing import Publisher, image_rows, result_record
@@ -211,7 +211,7 @@ class Worker:
         for job_id in gone.failed:
             logger.error("%s was given up", job_id)
             row = await self.tools.store.get(job_id)
-            await self.publisher.end_inputs(job_id, row.request.get("attached", ()))
+            await self.publisher.end_inputs(job_id, attached_inputs(row.request))
         self.tools.metrics.jobs_taken_over(requeued=len(gone.requeued), given_up=len(gone.failed))
         if gone.requeued:
             self.wake()

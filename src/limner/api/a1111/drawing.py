@@ -16,9 +16,10 @@ from limner.api.a1111.second_pass import SecondPass
 from limner.api.calls import Call
 from limner.api.doorkeeper import caller_of
 from limner.api.manners import manners_of
-from limner.core import Picture, Preview, Request
+from limner.core import Preview, Request
 from limner.errors import ClientLeft, LimnerError
 from limner.jobs import Job, Outcome, StoredPicture, Submission
+from limner.service import Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,10 @@ class _Jobs:
     call: Call
     run: Run
 
+    @property
+    def _service(self) -> Service:
+        return self.call.gateway.service
+
     async def first_of(self, part: Part, number: int) -> Drawn:
         """The part itself; its seeds go on where those of the call's first job began."""
         seed = self.call.job.request.seed
@@ -81,10 +86,10 @@ class _Jobs:
         """A picture of a first pass after the second one; None where somebody has stopped that."""
         after: tuple[str, ...] = (first.job.id,)
         try:
-            drawn = await self._picture(picture)
+            drawn = await self._service.decoded(picture)
             if second.model is not None:
                 enlarging, outcome = await self._next(second.to_enlarge(drawn), number)
-                drawn, after = await self._picture(outcome.pictures[0]), (*after, enlarging.id)
+                drawn, after = await self._service.decoded(outcome.pictures[0]), (*after, enlarging.id)
             async with state_of(self.call.http).resampling:
                 request = await asyncio.to_thread(second.over, drawn, picture.size, picture.seed)
             if self.run.stopped:  # between two jobs
@@ -95,10 +100,6 @@ class _Jobs:
                 raise
             return None
         return Drawn(first.part, _without_inputs(job), outcome, after)
-
-    async def _picture(self, picture: StoredPicture) -> Picture:
-        gateway = self.call.gateway
-        return await gateway.media.restore(await gateway.service.data_of(picture), picture.size)
 
     async def _next(self, request: Request, number: int) -> tuple[Job, Outcome]:
         job = self.call.job if number == 0 else await _submit(self.call, request, number)

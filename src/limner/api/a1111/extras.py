@@ -140,10 +140,11 @@ async def _by_model(http: HttpRequest, gateway: Gateway, fields: ExtraImage, mod
 
     async def reply(call: Call) -> Response:
         (picture,) = (await call.outcome()).pictures
-        data = await gateway.service.data_of(picture)
         if picture.size != wanted[0].size or wanted[0].crop is not None:
-            large = await gateway.media.decode(data, param="image")
+            large = await gateway.service.decoded(picture)
             data = await gateway.media.encode(await asyncio.to_thread(finished, large, wanted[0]), Output())
+        else:
+            data = await gateway.service.data_of(picture)
         made = {"image": pybase64.b64encode_as_string(data)}
         return _shown(fields, made, {"image": None}, f"by {call.job.model}", call.headers)
 

@@ -48,11 +48,10 @@ def _parameters(fields: DrawFields, told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _file(gateway: Gateway, one: Drawn, picture: StoredPicture) -> bytes:
-    data = await gateway.service.data_of(picture)
     if one.part.paste is None:
-        return data
+        return await gateway.service.data_of(picture)
     output = one.job.request.output
-    small = await gateway.media.decode(data, param="image")
+    small = await gateway.service.decoded(picture)
     whole: Picture = await asyncio.to_thread(one.part.paste.finished, small)
     text = recipe_text(_recipe(one.job, picture.seed, one.outcome)) if gateway.settings.embed_recipe else None
     return await gateway.media.encode(whole, Output(output.format, output.compression), text)

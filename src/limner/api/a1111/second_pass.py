@@ -9,6 +9,7 @@ from typing import Final
 
 from limner.api.a1111.fields import TextFields
 from limner.api.a1111.options import checkpoint
+from limner.api.a1111.params import SIDE_PX
 from limner.api.a1111.upscaling import (
     LANCZOS,
     NONE,
@@ -27,7 +28,6 @@ from limner.roster import Roster
 
 LATENT: Final = "Latent"  # how A1111's names of upscalers that work on latents begin
 SAME: Final = ("", "None", "Use same checkpoint", "Use same sampler", "Use same scheduler")
-SIDE_PX: Final = 512
 MIN_SCALE, MAX_SCALE = 1, 8
 
 

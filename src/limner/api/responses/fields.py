@@ -50,6 +50,11 @@ class ResponseFields(BaseModel):
     metadata: dict[str, str] | None = None
     user: str | None = None
 
+    @property
+    def keeps_input(self) -> bool:
+        """Whether the pictures that come with it stay for the turns after it."""
+        return self.store is not False
+
 
 class ToolFields(BaseModel):
     """The tool's own fields; the rest says what to draw."""
@@ -91,11 +96,6 @@ class ResponseAsked:
         return frozenset({"image"}) if forced else None
 
     @property
-    def is_kept(self) -> bool:
-        """Whether the pictures that come with it stay for the turns after it."""
-        return self.fields.store is not False
-
-    @property
     def partial_images(self) -> int:
         """How many partial pictures a stream has."""
         return (self.tool.partial_images or 0) if self.tool and self.fields.stream else 0
@@ -112,7 +112,7 @@ def read_response(body: Mapping[str, Any]) -> ResponseAsked:
     tool = None if position is None else checked_fields(ToolFields, _given(fields.tools, position), f"{where}.")
     _check_choice(fields.tool_choice)
     about_words = {name: extra.pop(name) for name in (*FOR_WORDS, "instructions") if extra.get(name) is not None}
-    warnings = (*_dropped(extra), *others, *_stored(fields.store))
+    warnings = (*_dropped(extra), *others, *_stored(fields))
     return ResponseAsked(
         fields=fields,
         tool=tool,
@@ -187,9 +187,9 @@ def _dropped(extra: dict[str, Any]) -> tuple[Warning, ...]:
     )
 
 
-def _stored(store: bool | None) -> tuple[Warning, ...]:
+def _stored(fields: ResponseFields) -> tuple[Warning, ...]:
     message = "'store' is false: the pictures of the input are not kept; the response is, as every job is"
-    return (Warning("store", "adjusted", message),) if store is False else ()
+    return () if fields.keeps_input else (Warning("store", "adjusted", message),)
 
 
 def _echo(fields: ResponseFields, about_words: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def _echo(fields: ResponseFields, about_words: Mapping[str, Any]) -> dict[str, A
         **about_words,
         "metadata": fields.metadata or {},
         "previous_response_id": fields.previous_response_id,
-        "store": fields.store is not False,
+        "store": fields.keeps_input,
         "tool_choice": fields.tool_choice or "auto",
         "tools": fields.tools or [],
         "user": fields.user,

@@ -152,7 +152,7 @@ async def _earlier(http: HttpRequest, previous: str | None) -> tuple[Turn, ...]:
     for _ in range(CHAIN):
         if job is None:
             break
-        turns[:0] = _turns(job, await gateway_of(http).service.attachments(job))
+        turns[:0] = _turns(job, gateway_of(http).service.attachments(job))
         job = await _kept(http, job.previous)
     return tuple(turns)
 
@@ -228,7 +228,7 @@ def _wire(asked: ResponseAsked, telling: Telling, attached: tuple[int, ...]) -> 
         stream=stream if asked.fields.stream else None,
         accepted=queued if asked.fields.background else job_accepted,
         previous=None if asked.fields.previous_response_id is None else job_id(asked.fields.previous_response_id),
-        attached=attached if asked.is_kept else (),
+        attached=attached if asked.fields.keeps_input else (),
         converses=may_ask_back(asked.modalities),
     )
 
