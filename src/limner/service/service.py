@@ -169,7 +169,7 @@ class Service:
         elif row.done:
             await self._live.conclude(job, row)
             if row.request["inputs"]:
-                await self._publisher.end_inputs(job.id, job.attached)
+                await self._end_inputs(job)
 
     def left(self, job: Job) -> None:
         """A client that waited for ``job`` has gone: go by the setting ``client_left``, unless another one waits here.
@@ -273,11 +273,16 @@ class Service:
         if ended.over:
             count_end(ended, self.metrics)
         if ended.over and (ended.job.request.inputs or ended.job.request.mask):
-            self._run_errand(self._publisher.end_inputs(ended.job.id, ended.job.attached))
+            self._run_errand(self._end_inputs(ended.job))
         for hear in self.on_job_end:
             hear()
         if not self._worker.busy:
             asyncio.get_running_loop().call_later(IDLE_S, self._rest)
+
+    async def _end_inputs(self, job: Job) -> None:
+        """As the publisher's. Holds the job meanwhile: who asks for it at once finds all that happened to it, and its
+        pictures in the request, which its row does not tell."""
+        await self._publisher.end_inputs(job.id, job.attached)
 
     def _rest(self) -> None:
         if not self._worker.busy and not self.closing:
