@@ -1,7 +1,7 @@
 """Scores an exported model on prompts and edits it never saw, with two checks of the judge itself.
 
-Every picture comes from the standard pipeline. "all" is the share of pictures with everything right. True renders
-show what the judge lets pass; shuffled prompts what it lets slip.
+Every picture comes from the standard pipeline, called as the server calls it. "all" is the share of pictures with
+everything right. True renders show what the judge lets pass; shuffled prompts what it lets slip.
 """
 
 import random

@@ -1,5 +1,6 @@
 """Contact sheets: captioned grids of pictures drawn by an exported model through its standard pipeline."""
 
+import copy
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image, ImageDraw
 
+from limner.engine.samplers import scheduler_for, seed_noise
 from training.networks import TEXT_LAYERS
 from training.render import Picture
 from training.tokenizer import text_length
@@ -20,6 +22,8 @@ CALL: dict[str, Any] = {
     "num_inference_steps": 12,
 }
 """How the pipeline has to be called, besides the length of text; its own defaults are for a far bigger model."""
+SAMPLER = "Euler a"
+"""What the server draws with where there is nothing to edit."""
 
 
 def call_for(pipeline: Any, prompts: Iterable[str]) -> dict[str, Any]:
@@ -82,10 +86,13 @@ def draw(
     pipeline: Any, prompts: list[str], *, seed: int = 0, size: tuple[int, int] = (256, 256), **more: Any
 ) -> Iterator[Picture]:
     """Yield the pictures of `prompts`, each from its own seed; `size` is width and height in pixels."""
+    own, pipeline = pipeline.scheduler, copy.copy(pipeline)
     for start in range(0, len(prompts), 16):
         part = prompts[start : start + 16]
         generators = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]
         call = {**call_for(pipeline, part), **more}
+        pipeline.scheduler = scheduler_for(SAMPLER, own)
+        seed_noise(pipeline.scheduler, generators)
         images = pipeline(prompt=part, generator=generators, width=size[0], height=size[1], **call).images
         yield from (np.asarray(image.convert("RGB")) for image in images)
 

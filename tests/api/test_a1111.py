@@ -99,7 +99,10 @@ async def test_models_of_another_kind_keep_their_own_defaults(client: httpx2.Asy
     (request,) = backend.requests
     assert (request.params["num_inference_steps"], request.params["guidance_scale"]) == (12, 3.0)
     assert str(request.size) == "256x256"
+    assert request.params["sampler"] == "Euler a"
     assert warned(body) == []
+    await drawn(client, model="sketch", sampler_name="Euler")
+    assert backend.requests[-1].params["sampler"] == "Euler"
 
 
 async def test_what_a_client_always_sends_needs_no_warning(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
@@ -169,6 +172,7 @@ async def test_steps_and_guidance_become_the_models_own(
         ({"never_heard_of": 1}, ["never_heard_of"]),
         ({"model": "sketch", "sampler_name": "DPM++ 2M", "scheduler": "karras"}, ["sampler_name", "scheduler"]),
         ({"model": "sketch", "sampler_name": "Euler", "scheduler": "Automatic"}, []),
+        ({"model": "sketch", "sampler_name": "k_euler_a", "scheduler": "karras"}, ["scheduler"]),
     ],
 )  # fmt: skip
 async def test_what_cannot_be_done_is_named(

@@ -10,7 +10,7 @@ from limner.backends.local import LocalBackend
 from limner.catalogue import Catalogue, ModelSpec, Policy, resolve
 from limner.core import Finished, Operation, Picture, Request, Size
 from limner.engine import EngineSettings
-from limner.errors import UnknownParameter
+from limner.errors import InvalidRequest, UnknownParameter
 from tests.tiny_pipelines import build
 
 pytestmark = [
@@ -54,7 +54,21 @@ async def test_a_sampler_changes_what_is_drawn(backend: LocalBackend, spec: Mode
 
 
 async def test_models_with_a_sampler_of_their_own_have_no_choice() -> None:
-    sketch = Catalogue.builtin().get("sketch")
-    asked = Request(Operation.GENERATE, "sketch", "a cat", params={"sampler": "Euler a"})
+    flux = Catalogue.builtin().get("flux.1-dev")
+    asked = Request(Operation.GENERATE, flux.id, "a cat", params={"sampler": "Euler a"})
     with pytest.raises(UnknownParameter, match="sampler"):
-        resolve(asked, sketch, Policy())
+        resolve(asked, flux, Policy())
+
+
+async def test_sketch_draws_with_new_noise_and_edits_without() -> None:
+    sketch = Catalogue.builtin().get("sketch")
+    for operation, inputs, usual in (
+        (Operation.GENERATE, (), "Euler a"),
+        (Operation.EDIT, (Picture("RGB", Size(64, 64), bytes(64 * 64 * 3)),), "Euler"),
+    ):
+        asked = Request(operation, sketch.id, "a cat", inputs=inputs)
+        assert resolve(asked, sketch, Policy()).request.params["sampler"] == usual
+        other = replace(asked, params={"sampler": "Euler"})
+        assert resolve(other, sketch, Policy()).request.params["sampler"] == "Euler"
+    with pytest.raises(InvalidRequest, match="Heun"):
+        resolve(Request(Operation.GENERATE, sketch.id, "a cat", params={"sampler": "Heun"}), sketch, Policy())

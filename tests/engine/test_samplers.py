@@ -10,7 +10,8 @@ from PIL import Image
 
 from limner.catalogue import Catalogue
 from limner.engine import Engine, Sample
-from limner.engine.samplers import SAMPLERS, scheduler_for
+from limner.engine.flow_ancestral import RENEWED_ABOVE
+from limner.engine.samplers import FLOW_SAMPLERS, SAMPLERS, scheduler_for, seed_noise
 from limner.errors import InvalidRequest
 from tests.engine.conftest import Heard, adopt, draw, draw_all, sample, tiny
 from tests.tiny_pipelines import build
@@ -22,13 +23,16 @@ def alone(family: str, seed: int, sampler: str) -> Any:
     """What the plain pipeline draws with the sampler's scheduler, outside any engine."""
     pipeline, one = build(family), sample(family, seed)
     pipeline.scheduler = scheduler_for(sampler, pipeline.scheduler)
-    image = pipeline(**one.arguments, generator=torch.Generator().manual_seed(seed)).images[0]
+    generator = torch.Generator().manual_seed(seed)
+    seed_noise(pipeline.scheduler, generator)
+    image = pipeline(**one.arguments, generator=generator).images[0]
     return np.asarray(image).astype(np.int16)
 
 
 def test_the_catalogue_has_the_same_names() -> None:
     for name in ("sd-1.5", "sdxl", "sdxl-turbo"):
         assert Catalogue.builtin().get(name).params["sampler"].choices == tuple(SAMPLERS)
+    assert Catalogue.builtin().get("sketch").params["sampler"].choices == tuple(FLOW_SAMPLERS)
 
 
 @quiet_schedulers
@@ -76,4 +80,47 @@ def test_what_cannot_be_used_is_refused_by_name(engine: Engine) -> None:
     with pytest.raises(InvalidRequest, match="no sampler 'Eulr'; there are: Euler, "):
         engine.submit(sample("sd15", 1, sampler="Eulr"), Heard())
     with pytest.raises(InvalidRequest, match="the model has its own, FlowMatchEuler"):
-        engine.submit(sample("flux1", 1, sampler="Euler a"), Heard())
+        engine.submit(sample("flux1", 1, sampler="Heun"), Heard())
+
+
+@pytest.mark.parametrize("family", ["flux1", "flux2_klein"])
+@pytest.mark.parametrize("name", FLOW_SAMPLERS)
+def test_flow_matching_has_samplers_too(family: str, name: str, engine: Engine) -> None:
+    adopt(engine, family)
+    own, chosen, again, other = draw_all(
+        engine,
+        [sample(family, 3), *[sample(family, 3, sampler=name)] * 2, sample(family, 4, sampler=name)],
+    )
+    assert np.abs(chosen - again).max() <= 1
+    assert np.abs(chosen - alone(family, 3, name)).max() <= 1
+    assert (np.abs(chosen - own).max() > 1) == (name != "Euler")
+    assert np.abs(chosen - other).max() > 1
+
+
+def test_ancestral_steps_of_a_flow_renew_noise_while_there_is_much() -> None:
+    own = tiny("flux1").scheduler
+    plain, renewing = scheduler_for("Euler", own), scheduler_for("Euler a", own)
+    assert renewing.config.shift == own.config.shift
+    clean, noise = torch.full((1, 4000), 0.5), torch.randn(1, 4000, generator=torch.Generator().manual_seed(1))
+    for scheduler in (plain, renewing):
+        scheduler.set_timesteps(sigmas=[1.0, 0.85, 0.4], mu=0.0)
+    for index, time in enumerate(plain.timesteps):
+        level, following = (float(sigma) for sigma in plain.sigmas[index : index + 2])
+        noisy, velocity = (1 - level) * clean + level * noise, noise - clean
+        (stepped,) = plain.step(velocity, time, noisy, return_dict=False)
+        renewed = renewing.step(velocity, time, noisy, generator=torch.Generator().manual_seed(9 + index)).prev_sample
+        left = renewed - (1 - following) * clean
+        if level <= RENEWED_ABOVE:
+            assert torch.equal(renewed, stepped)
+            continue
+        assert float(left.std()) == pytest.approx(following, rel=0.05)
+        assert abs(float(torch.corrcoef(torch.cat([left, noise]))[0, 1])) < 0.1
+
+
+def test_a_model_whose_own_scheduler_draws_noise_keeps_its_seeds(engine: Engine) -> None:
+    pipeline = build("flux1")
+    pipeline.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config, stochastic_sampling=True)
+    adopt(engine, "flux1", pipeline)
+    one, again, other = draw_all(engine, [sample("flux1", 3), sample("flux1", 3), sample("flux1", 4)])
+    assert np.abs(one - again).max() <= 1
+    assert np.abs(one - other).max() > 1

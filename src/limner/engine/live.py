@@ -24,6 +24,7 @@ from limner.engine.model import Model
 from limner.engine.prompts import prompt_key
 from limner.engine.rendezvous import Call, Point
 from limner.engine.sample import Cancelled, Listener, Sample, Stage, Timings
+from limner.engine.samplers import seed_noise
 from limner.engine.seeds import generator_seed
 
 log = logging.getLogger(__name__)
@@ -101,9 +102,9 @@ class Live:
 
     def draw(self) -> Picture:
         """The fiber's body: the whole pipeline call."""
-        pipeline = self._own_copy()
-        self._watch(pipeline)
-        return self._call(pipeline)
+        pipeline, generator = self._own_copy(), self._generator()
+        self._watch(pipeline, generator)
+        return self._call(pipeline, generator)
 
     def meet(self, point: Point, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """One call of a shared module: answered from the tape in a replay, by a forward otherwise."""
@@ -150,10 +151,13 @@ class Live:
             pipeline.encode_prompt = self._encoder(pipeline.encode_prompt)
         return pipeline
 
-    def _call(self, pipeline: Any) -> Picture:
+    def _generator(self) -> torch.Generator:
+        return torch.Generator("cpu").manual_seed(generator_seed(self.sample.seed))
+
+    def _call(self, pipeline: Any, generator: torch.Generator) -> Picture:
         takes = self.model.arguments_of(self.sample.pipeline)
         own = {
-            "generator": torch.Generator("cpu").manual_seed(generator_seed(self.sample.seed)),
+            "generator": generator,
             "output_type": "pil",
             "num_images_per_prompt": 1,
             "return_dict": True,
@@ -212,11 +216,12 @@ class Live:
         self._fingerprints[id(tensor)] = (tensor, value)
         return value
 
-    def _watch(self, pipeline: Any) -> None:
-        """Count steps, show previews and notice cancellation through the copy's own scheduler."""
+    def _watch(self, pipeline: Any, generator: torch.Generator) -> None:
+        """Count steps, show previews, notice cancellation and seed new noise through the copy's own scheduler."""
         scheduler = getattr(pipeline, "scheduler", None)
         if scheduler is None or not hasattr(scheduler, "step"):
             return
+        seed_noise(scheduler, generator)
         original = scheduler.step
 
         @functools.wraps(original)
@@ -253,7 +258,7 @@ class Live:
         try:
             pipeline = self._own_copy()
             object.__setattr__(pipeline, "scheduler", previews.frozen_scheduler(pipeline.scheduler, clean))
-            picture = self._call(pipeline)
+            picture = self._call(pipeline, self._generator())
         except Exception:
             log.exception("no preview from %s", self.sample.pipeline)
             self._tape = None

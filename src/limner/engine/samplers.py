@@ -1,9 +1,11 @@
 """Samplers by the names that people know them by: which scheduler of diffusers each is, and with what options.
 
-Owns that table. A sampler replaces the scheduler of one sample's pipeline; betas and prediction type stay the model's.
-Imports no torch before a scheduler is made.
+Owns those tables, one for models of noise schedules and one for flow matching. A sampler replaces the scheduler of one
+sample's pipeline; betas, shift and prediction type stay the model's. Imports no torch before a scheduler is made.
 """
 
+import functools
+import importlib
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -47,12 +49,19 @@ SAMPLERS: Mapping[str, tuple[str, Mapping[str, object]]] = {
 }
 
 
+# Name -> the module and class of its scheduler.
+FLOW_SAMPLERS: Mapping[str, tuple[str, str]] = {
+    "Euler": ("diffusers", "FlowMatchEulerDiscreteScheduler"),
+    "Euler a": ("limner.engine.flow_ancestral", "FlowMatchEulerAncestralScheduler"),
+}
+
+
 def check_sampler(name: str, own: Any) -> None:
-    """Raise InvalidRequest for a sampler that is not in the table, or that a model with the scheduler ``own`` cannot
-    use: flow matching has no noise schedule of betas."""
+    """Raise InvalidRequest for a sampler that is in no table, or that a model with the scheduler ``own`` cannot use:
+    flow matching has no noise schedule of betas."""
     if name not in SAMPLERS:
         raise InvalidRequest(f"no sampler {name!r}; there are: {', '.join(SAMPLERS)}", param="sampler")
-    if "beta_schedule" not in getattr(own, "config", {}):
+    if not (_flows(own) and name in FLOW_SAMPLERS) and "beta_schedule" not in getattr(own, "config", {}):
         raise InvalidRequest(
             f"sampler {name!r} cannot be used: the model has its own, {type(own).__name__}", param="sampler"
         )
@@ -61,6 +70,9 @@ def check_sampler(name: str, own: Any) -> None:
 def scheduler_for(name: str, own: Any) -> Any:
     """A new scheduler for the sampler ``name``, set up as the model's ``own`` is. Raises as `check_sampler` does."""
     check_sampler(name, own)
+    if _flows(own):
+        module, class_name = FLOW_SAMPLERS[name]
+        return getattr(importlib.import_module(module), class_name).from_config(own.config)
     import diffusers
 
     class_name, options = SAMPLERS[name]
@@ -70,3 +82,14 @@ def scheduler_for(name: str, own: Any) -> Any:
     # underscore say which values are only defaults of the model's own scheduler class.
     config = {key: value for key, value in own.config.items() if key in takes or key.startswith("_")}
     return cls.from_config(config, **options)
+
+
+def seed_noise(scheduler: Any, generator: Any) -> None:
+    """Let ``scheduler`` draw new noise from ``generator`` (one of torch's, or a list of one for each picture) where
+    its pipeline passes none: pipelines of flow matching do not, and the global one knows no seeds."""
+    if "generator" in inspect.signature(scheduler.step).parameters:
+        scheduler.step = functools.partial(scheduler.step, generator=generator)
+
+
+def _flows(own: Any) -> bool:
+    return type(own).__name__ == "FlowMatchEulerDiscreteScheduler"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from limner.api.a1111.fields import DrawFields
-from limner.api.a1111.samplers import DEFAULT, PARAM, choices_of, chosen
+from limner.api.a1111.samplers import DEFAULT, PARAM, chosen, is_kin
 from limner.catalogue.spec import ModelSpec, ParamSpec
 from limner.core import Lora, Operation, ParamValue, Size, Warning
 
@@ -36,7 +36,7 @@ class Settled:
         """A1111's default ``value`` for a model of its kind that takes it; None for all others."""
         param = self.param(name)
         takes = param is not None and param.forced is None and _within(param, value) == value
-        return value if takes and choices_of(self.spec) else None
+        return value if takes and is_kin(self.spec) else None
 
     def put_near(self, name: str, value: float | None, said: str) -> None:
         """Set a number, or the nearest that the model takes; ``said`` is what the client calls it."""
@@ -60,7 +60,7 @@ class Settled:
 def settle(fields: DrawFields, spec: ModelSpec, operation: Operation, steps: int) -> Settled:
     """The parameters that ``fields`` mean for the model. ``steps`` are those of a call that names none.
 
-    What a client leaves out is A1111's default for models of its kind (they have samplers to choose from), and the
+    What a client leaves out is A1111's default for models of its kind (`is_kin`), and the
     model's own for all others. Raises InvalidRequest for a sampler that is not known.
     """
     settled = Settled(spec, operation)
@@ -81,7 +81,7 @@ def settle(fields: DrawFields, spec: ModelSpec, operation: Operation, steps: int
 
 def size_of(fields: DrawFields, spec: ModelSpec) -> Size | None:
     """The size that is asked for; a side that is left out is 512, and both are, for models of A1111's kind."""
-    if fields.width is None and fields.height is None and not choices_of(spec):
+    if fields.width is None and fields.height is None and not is_kin(spec):
         return None
     return Size(fields.width or SIDE_PX, fields.height or SIDE_PX)
 
@@ -118,7 +118,7 @@ def _put_negative(settled: Settled, text: str) -> None:
 
 
 def _put_sampler(settled: Settled, fields: DrawFields) -> None:
-    kin = bool(choices_of(settled.spec))
+    kin = is_kin(settled.spec)
     name = fields.sampler_name or fields.sampler_index or (DEFAULT if kin else "")
     if name.strip().casefold() == "automatic":
         name = DEFAULT if kin else ""

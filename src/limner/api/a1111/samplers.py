@@ -57,15 +57,21 @@ def choices_of(spec: ModelSpec) -> tuple[str, ...]:
     return spec.params[PARAM].choices if PARAM in spec.params else ()
 
 
+def is_kin(spec: ModelSpec) -> bool:
+    """Whether a model is of A1111's kind: it leaves the choice of a sampler to its clients."""
+    return PARAM in spec.params and spec.params[PARAM].default is None
+
+
 def chosen(name: str, schedule: str, spec: ModelSpec) -> tuple[str | None, tuple[Warning, ...]]:
     """The catalogue's sampler for A1111's ``name`` and ``schedule`` ("": whichever), None for the model's own.
 
-    A schedule that the sampler does not have is told in a warning, as is any sampler of a model that has only its own.
-    Raises InvalidRequest for a sampler that is not known.
+    A schedule that the sampler does not have is told in a warning, as is any that a model does not have that has its
+    own. Raises InvalidRequest for a sampler that is not known.
     """
     choices = choices_of(spec)
-    if not choices:
-        return None, tuple(_own(name, schedule, spec))
+    if not is_kin(spec):
+        named = _named(choices).get(name.strip().casefold())
+        return named, tuple(_own("" if named else name, schedule, spec))
     base, own_schedule = _taken_apart(name, choices)
     wanted = SCHEDULES.get(_key(schedule)) if _key(schedule) not in _UNSAID else own_schedule
     if wanted is None and _key(schedule) in _UNSAID:
@@ -113,9 +119,7 @@ def _key(schedule: str) -> str:
 
 def _taken_apart(name: str, choices: tuple[str, ...]) -> tuple[str, str | None]:
     """The sampler and the schedule that ``name`` may end with: "DPM++ 2M Karras" was one name for long."""
-    wanted = name.strip().casefold()
-    known = {base.casefold(): base for base in ALIASES if base in choices}
-    known |= {alias: base for base, aliases in ALIASES.items() if base in choices for alias in aliases}
+    wanted, known = name.strip().casefold(), _named(choices)
     if wanted in known:
         return known[wanted], None
     for suffix, word in (("_ka", "Karras"), *((f" {word.casefold()}", word) for word in SCHEDULES.values() if word)):
@@ -125,6 +129,12 @@ def _taken_apart(name: str, choices: tuple[str, ...]) -> tuple[str, str | None]:
         f"Invalid value for 'sampler_name': {shown(name)}. Allowed: {', '.join(dict.fromkeys(known.values()))}",
         param="sampler_name",
     )
+
+
+def _named(choices: tuple[str, ...]) -> dict[str, str]:
+    """What A1111's clients may call the samplers among ``choices``, in small letters."""
+    known = {base.casefold(): base for base in ALIASES if base in choices}
+    return known | {alias: base for base, aliases in ALIASES.items() if base in choices for alias in aliases}
 
 
 def _own(name: str, schedule: str, spec: ModelSpec) -> Iterable[Warning]:
