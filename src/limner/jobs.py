@@ -86,7 +86,8 @@ class Account:
 
 class Job:
     """Made by the service. ``request`` is resolved: nothing in it is left to guess; it lacks its pictures when the job
-    is not drawn by this process. ``effective`` is what the catalogue says the request amounts to.
+    is not drawn by this process, and ``input_sizes`` tells theirs. ``effective`` is what the catalogue says the request
+    amounts to.
 
     An event's id names the history it stands in: another process, or this one later, has another for the same job.
     """
@@ -102,6 +103,7 @@ class Job:
         response_format: ResponseFormat = "url",
         previous: str | None = None,
         attached: tuple[int, ...] = (),
+        input_sizes: tuple[Size, ...] = (),
     ) -> None:
         self.id = job_id
         self.request = request
@@ -111,6 +113,7 @@ class Job:
         self.response_format: ResponseFormat = response_format
         self.previous = previous
         self.attached = attached
+        self.input_sizes = input_sizes
         self.account = Account()
         self.status: JobStatus = "queued"
         self.error: LimnerError | None = None
@@ -238,8 +241,11 @@ class Job:
             self._changed.notify_all()
 
     async def finish(self, outcome: Outcome) -> None:
-        """End the job with its pictures; the service alone calls this."""
+        """End the job with its pictures or its words, which are told to those who have not heard them come; the
+        service alone calls this."""
         async with self._changed:
+            if outcome.text and not any(isinstance(event, Words) for event in self._history):
+                self._history.append(Words(outcome.text))
             self._history.append(outcome)
             self.outcome = outcome
             self.status = "finished"

@@ -87,6 +87,11 @@ def stored_inputs(record: Json) -> tuple[StoredInput, ...]:
     return (*found, StoredInput.of(record["mask"])) if record["mask"] else tuple(found)
 
 
+def input_sizes(record: Json) -> tuple[Size, ...]:
+    """The sizes of the record's input pictures."""
+    return tuple(StoredInput.of(stored).size for stored in record["inputs"])
+
+
 def attached_inputs(record: Json) -> tuple[int, ...]:
     """The places of the inputs that came with this turn of a conversation."""
     return tuple(record.get("attached", ()))

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from limner.accounts import Caller
+from limner.api.replies import usage
 from limner.config import Settings, load_settings
-from limner.core import Operation, Picture, Progress, Queued, Request, Size
+from limner.core import Operation, Picture, Progress, Queued, Request, Size, Words
 from limner.errors import (
     Cancelled,
     ClientLeft,
@@ -190,9 +191,9 @@ async def test_what_a_leaving_client_does_to_its_job(settings: Settings, rule: s
     async with opener(FakeBackend(delay_s=0.3))(settings.model_copy(update={"client_left": rule})) as service:
         job = await service.submit(ask(params=STEPS))
         service.left(job)
-        await asyncio.sleep(0.2)  # nobody may wait for it here, or it would not be alone
-        if ends == "finished":
-            await job.wait(10)
+        async with asyncio.timeout(10):
+            while not job.done:  # noqa: ASYNC110 - nobody may wait for it here, or it would not be alone
+                await asyncio.sleep(0.01)
         assert job.status == ends
 
 
@@ -347,6 +348,23 @@ async def test_two_services_share_one_database(settings: Settings) -> None:
     assert kinds[0] is Queued
     assert kinds[-1] is Outcome
     assert Progress in kinds
+
+
+async def test_an_answer_in_words_outlives_its_process(settings: Settings) -> None:
+    """Whoever follows it later hears the words, and its pictures are counted though nobody holds them."""
+    asked = ask("what is it?", operation=Operation.DESCRIBE, inputs=(Picture("RGB", Size(96, 64), bytes(96 * 64 * 3)),))
+    async with opener(FakeBackend(), "reader")(settings) as service:
+        drawn = await service.submit(asked)
+        await drawn.result()
+        told = [event.text async for event in drawn.events() if isinstance(event, Words)]
+    async with opener(FakeBackend(), "reader")(settings) as service:
+        found = await service.find(drawn.id)
+        *words, end = [event async for event in found.events()]
+        assert found.request.inputs == ()
+    assert words == [Words("".join(told))]
+    assert isinstance(end, Outcome)
+    assert usage(found) == usage(drawn)
+    assert usage(found)["input_tokens_details"]["image_tokens"] == 6
 
 
 async def test_old_things_are_swept(settings: Settings) -> None:

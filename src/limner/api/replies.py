@@ -6,7 +6,7 @@ the body as bytes and never pass through a JSON encoder.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,10 +42,15 @@ def text_tokens(text: str) -> int:
     return -(-len(text.encode()) // TEXT_TOKEN_BYTES)
 
 
-def usage(request: Request) -> dict[str, Any]:
+def usage(job: Job) -> dict[str, Any]:
     """OpenAI's usage block, by the fixed rates above."""
+    return request_usage(job.request, job.input_sizes)
+
+
+def request_usage(request: Request, input_sizes: Iterable[Size]) -> dict[str, Any]:
+    """As `usage`, for a request with a size and with input pictures of `input_sizes`."""
     text = text_tokens(request.prompt)
-    image = sum(_image_tokens(picture.size) for picture in request.inputs)
+    image = sum(map(_image_tokens, input_sizes))
     assert request.size is not None
     output = request.n * _image_tokens(request.size)
     return {
@@ -56,10 +61,10 @@ def usage(request: Request) -> dict[str, Any]:
     }
 
 
-def spoken_tokens(request: Request, outcome: Outcome) -> tuple[dict[str, int], int]:
+def spoken_tokens(job: Job, outcome: Outcome) -> tuple[dict[str, int], int]:
     """What an answer in words took: tokens read, of text and of pictures, and written; as the model has counted them,
     or else by fixed rates."""
-    details: dict[str, int] = usage(request)["input_tokens_details"]
+    details: dict[str, int] = usage(job)["input_tokens_details"]
     if outcome.tokens is None:
         return details, -(-len((outcome.text or "").encode()) // TEXT_TOKEN_BYTES)
     image = min(details["image_tokens"], outcome.tokens.read)
@@ -116,7 +121,7 @@ async def images_body(job: Job, outcome: Outcome, service: Service, links: Links
         raise NotFound(f"the pictures of {job.id} are no longer kept")
     created = int(job.times.ended_at_s or job.times.created_at_s)
     revised = {name: job.effective[name] for name in ("revised_prompt",) if name in job.effective}
-    envelope = {**common_fields(job), "usage": usage(job.request), "limner": limner_object(job, outcome)}
+    envelope = {**common_fields(job), "usage": usage(job), "limner": limner_object(job, outcome)}
     if links is not None:
         urls = [links.to(picture) for picture in outcome.pictures]
         return orjson.dumps({"created": created, "data": [{"url": url, **revised} for url in urls], **envelope})
@@ -131,7 +136,7 @@ async def images_body(job: Job, outcome: Outcome, service: Service, links: Links
 
 def words_body(job: Job, outcome: Outcome) -> bytes:
     """``{"created", "text", "usage", "limner"}`` as JSON bytes: the answer of an operation that answers in words."""
-    read, written = spoken_tokens(job.request, outcome)
+    read, written = spoken_tokens(job, outcome)
     counted = {
         "input_tokens": sum(read.values()),
         "input_tokens_details": read,

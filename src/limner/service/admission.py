@@ -245,6 +245,7 @@ class Admission:
             response_format=submission.response_format,
             previous=submission.previous,
             attached=tuple(place for place in submission.attached if place < len(resolution.request.inputs)),
+            input_sizes=tuple(picture.size for picture in resolution.request.inputs),
         )
 
     async def estimate(self, request: Request, caller: Caller = OPEN) -> Estimate:

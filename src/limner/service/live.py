@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from limner.errors import InternalError, NotFound
 from limner.jobs import Job, Outcome, Times
-from limner.records import attached_inputs, cancellation_of, error_of, request_of, warnings_of
+from limner.records import attached_inputs, cancellation_of, error_of, input_sizes, request_of, warnings_of
 from limner.service.publishing import Publisher
 from limner.store import JobRow
 
@@ -72,6 +72,7 @@ class LiveJobs:
             response_format=row.request["response_format"],
             previous=row.request.get("previous"),
             attached=attached_inputs(row.request),
+            input_sizes=input_sizes(row.request),
         )
         job.account.reserve_micro = row.reserve_micro
         if row.status == "running":

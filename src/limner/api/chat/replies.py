@@ -112,11 +112,11 @@ def words_answer(head: Head, prompt: str, text: str, reason: str) -> Answer:
 
 def chat_usage(job: Job, outcome: Outcome | None = None) -> dict[str, Any]:
     """Chat's usage block: what the model that spoke has counted, otherwise as the images API counts."""
-    counted = usage(job.request)
+    counted = usage(job)
     details = counted["input_tokens_details"]
     if outcome is None or outcome.text is None:
         return _usage(details, 0, counted["output_tokens"], points_of(job))
-    read, written = spoken_tokens(job.request, outcome)
+    read, written = spoken_tokens(job, outcome)
     return _usage(read, written, 0, points_of(job))
 
 

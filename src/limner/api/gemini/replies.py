@@ -14,17 +14,17 @@ from limner.api.drawing import in_their_words
 from limner.api.embedding import Embedded, embedded
 from limner.api.gemini.errors import error_body
 from limner.api.replies import spoken_tokens, usage
-from limner.core import Request, Words
+from limner.core import Words
 from limner.errors import LimnerError, NotFound, PolicyDeclined
 from limner.jobs import Job, Outcome, StoredPicture
 from limner.media.encode import media_type
 
 
-def token_counts(request: Request, outcome: Outcome | None = None) -> dict[str, Any]:
+def token_counts(job: Job, outcome: Outcome | None = None) -> dict[str, Any]:
     """``usageMetadata``: what a model that spoke has counted, otherwise as the images API counts."""
-    counted = usage(request)
+    counted = usage(job)
     if outcome is not None and outcome.text is not None:
-        read, written = spoken_tokens(request, outcome)
+        read, written = spoken_tokens(job, outcome)
         return {
             "promptTokenCount": sum(read.values()),
             "candidatesTokenCount": written,
@@ -143,7 +143,7 @@ def _spoken(text: str, finish: str | None = "STOP") -> dict[str, Any]:
 
 def _declined(job: Job, error: PolicyDeclined) -> dict[str, Any]:
     """What is declined for its words is a blocked prompt, anything else a picture that does not come."""
-    prompt = usage(job.request)["input_tokens"]
+    prompt = usage(job)["input_tokens"]
     counts = {"promptTokenCount": prompt, "candidatesTokenCount": 0, "totalTokenCount": prompt}
     tail = {"usageMetadata": counts, **_head(job)}
     if error.param == "prompt":
@@ -157,4 +157,4 @@ def _head(job: Job) -> dict[str, Any]:
 
 
 def _tail(job: Job, outcome: Outcome, telling: Telling) -> dict[str, Any]:
-    return {"usageMetadata": token_counts(job.request, outcome), **_head(job), "limner": told(job, outcome, telling)}
+    return {"usageMetadata": token_counts(job, outcome), **_head(job), "limner": told(job, outcome, telling)}

@@ -25,7 +25,7 @@ from limner.api.gemini.calls import Form, answer, plan_of, prepare
 from limner.api.gemini.imagen import read_prediction
 from limner.api.gemini.replies import by_modality, chunks, generation, prediction, said
 from limner.api.paths import MODEL
-from limner.api.replies import text_tokens, usage
+from limner.api.replies import request_usage, text_tokens
 from limner.catalogue.values import shown
 from limner.errors import InvalidRequest, LimnerError
 
@@ -165,7 +165,8 @@ async def _input_tokens(http: HttpRequest, model: str, asked: Asked) -> dict[str
     prepared = prepare(http, plan, asked)
     with gateway_of(http).service.seat(caller_of(http)):  # what waits to be decoded is bounded here too
         request, _ = await prepared.read()
-    counts: dict[str, int] = usage(replace(request, size=prepared.spec.sizes.default))["input_tokens_details"]
+    sized = replace(request, size=prepared.spec.sizes.default)
+    counts: dict[str, int] = request_usage(sized, [one.size for one in request.inputs])["input_tokens_details"]
     return counts
 
 

@@ -129,7 +129,7 @@ async def preview_event(gateway: Gateway, job: Job, event: Preview) -> bytes:
 async def _completed(gateway: Gateway, job: Job, outcome: Outcome) -> AsyncIterator[bytes]:
     last = len(outcome.pictures) - 1
     for index, picture in enumerate(outcome.pictures):
-        extra: dict[str, Any] = {"usage": usage(job.request), "image_index": index}
+        extra: dict[str, Any] = {"usage": usage(job), "image_index": index}
         if index == last:
             extra["limner"] = limner_object(job, outcome)
         yield event_bytes("completed", job, await gateway.service.data_of(picture), extra)

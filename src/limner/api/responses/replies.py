@@ -309,9 +309,9 @@ def _unmade(job: Job, outcome: Outcome) -> list[dict[str, Any]]:
 
 def _usage(job: Job, outcome: Outcome) -> dict[str, Any]:
     if outcome.text is not None:
-        read, written = spoken_tokens(job.request, outcome)
+        read, written = spoken_tokens(job, outcome)
         return _tokens(read, written, 0, points_of(job))
-    counted = usage(job.request)
+    counted = usage(job)
     return _tokens(counted["input_tokens_details"], 0, counted["output_tokens"], points_of(job))
 
 
