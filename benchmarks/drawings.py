@@ -33,7 +33,7 @@ class Drawing:
     guidance_scale: float
 
     def body(self) -> bytes:
-        """The body of ``POST /v1/images/generations``."""
+        """The body of ``POST /v1/images/generations``. The sampler is the one that the bare pipeline has."""
         return orjson.dumps(
             {
                 "prompt": self.prompt,
@@ -41,6 +41,7 @@ class Drawing:
                 "size": f"{self.width_px}x{self.height_px}",
                 "num_inference_steps": self.num_inference_steps,
                 "guidance_scale": self.guidance_scale,
+                "sampler": "Euler",
             }
         )
 

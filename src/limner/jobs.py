@@ -241,11 +241,12 @@ class Job:
             self._changed.notify_all()
 
     async def finish(self, outcome: Outcome) -> None:
-        """End the job with its pictures or its words, which are told to those who have not heard them come; the
+        """End the job with its pictures or its words; what another process has said of them is told before. The
         service alone calls this."""
         async with self._changed:
-            if outcome.text and not any(isinstance(event, Words) for event in self._history):
-                self._history.append(Words(outcome.text))
+            heard = "".join(event.text for event in self._history if isinstance(event, Words))
+            if outcome.text and outcome.text != heard and outcome.text.startswith(heard):
+                self._history.append(Words(outcome.text[len(heard) :]))
             self._history.append(outcome)
             self.outcome = outcome
             self.status = "finished"

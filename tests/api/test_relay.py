@@ -327,6 +327,7 @@ async def test_keys_are_taken_in_both_headers_and_pay_when_it_is_done(settings: 
 async def test_models_and_prices(client: httpx2.AsyncClient) -> None:
     models = {model["id"]: model for model in (await client.get("/v2/models")).json()["models"]}
     assert models["black-forest-labs/FLUX-2-pro"]["endpoint"] == FLUX
+    assert models["sketch"]["endpoint"] is None
     assert models["Qwen/Qwen-Image-Edit"]["endpoint"] == QWEN_EDIT
     assert models["Realistic_Vision_V5.1.safetensors"]["endpoint"] == SD
     assert models["openai/gpt-image-1.5-I2I"]["type"] == "I2I"

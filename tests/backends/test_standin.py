@@ -100,7 +100,8 @@ def test_parameters_that_both_have_are_passed_on_within_bounds_and_others_are_na
     params = {"guidance_scale": 7.5, "num_inference_steps": 50, "acceleration": "high", "negative_prompt": "blue"}
     request = asked("qwen_image_edit", picture(), params=params)
     made, warnings = adapted(request, CATALOGUE.get("qwen_image_edit"), SKETCH)
-    assert made.params == {"num_inference_steps": 50, "guidance_scale": 7.5, "negative_prompt": "blue"}
+    own = {"sampler": "Euler"}
+    assert made.params == {"num_inference_steps": 50, "guidance_scale": 7.5, "negative_prompt": "blue", **own}
     assert {w.param: w.code for w in warnings} == {"model": "adjusted", "size": "adjusted", "acceleration": "ignored"}
 
 
@@ -110,6 +111,15 @@ def test_a_value_out_of_the_stand_ins_bounds_becomes_the_nearest_one() -> None:
     assert made.params["num_inference_steps"] == 50
     [told] = [warning for warning in warnings if warning.param == "num_inference_steps"]
     assert (told.code, told.message) == ("adjusted", "'num_inference_steps': 180 became 50 for the stand-in")
+
+
+def test_a_choice_among_others_means_nothing_to_the_stand_in() -> None:
+    request = asked("sd-1.5", params={"sampler": "Euler"})
+    inner, _ = adapted(request, CATALOGUE.get("sd-1.5"), SKETCH)
+    assert inner.params["sampler"] == "Euler a"  # what sketch draws with, whatever suits the other model
+    assert said("sd-1.5", request)["sampler"] == "ignored"
+    among = asked("sdxl", params={"sampler": "Heun"})
+    assert adapted(among, CATALOGUE.get("sdxl"), CATALOGUE.get("sd-1.5"))[0].params["sampler"] == "Heun"
 
 
 def test_nobody_misses_defaults() -> None:

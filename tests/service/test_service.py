@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -365,6 +367,18 @@ async def test_an_answer_in_words_outlives_its_process(settings: Settings) -> No
     assert isinstance(end, Outcome)
     assert usage(found) == usage(drawn)
     assert usage(found)["input_tokens_details"]["image_tokens"] == 6
+
+
+async def test_of_an_answer_that_another_process_took_over_the_rest_is_told(settings: Settings) -> None:
+    async with opener(FakeBackend())(settings) as service:
+        for heard, rest in ((("a ", "red "), ("circle",)), (("a red circle",), ()), (("no ",), ())):
+            job = await service.submit(ask(params=STEPS))
+            answer = replace(await job.result(), text="a red circle")
+            told = copy(job)
+            told._history = [Words(text) for text in heard]
+            await told.finish(answer)
+            words = [event.text async for event in told.events() if isinstance(event, Words)]
+            assert words == [*heard, *rest]
 
 
 async def test_old_things_are_swept(settings: Settings) -> None:

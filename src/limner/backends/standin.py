@@ -131,7 +131,7 @@ def _params(
             kept[name], told = _within(param, value)
             warnings += told
         else:
-            message = f"{name!r} has no effect: {target.id}, which stands in, has no such parameter"
+            message = f"{name!r} has no effect: {target.id}, which stands in, has none like it"
             warnings.append(Warning(name, "ignored", message))
     return kept, tuple(warnings)
 
@@ -139,7 +139,9 @@ def _params(
 def _is_alike(one: ParamSpec, other: ParamSpec | None) -> bool:
     """Whether a value of one parameter means something to the other."""
     numbers = {"integer", "number"}
-    return other is None or one.type == other.type or {one.type, other.type} == numbers
+    if other is None or {one.type, other.type} == numbers:
+        return True
+    return one.type == other.type and one.choices == other.choices
 
 
 def _was_set(param: ParamSpec | None, value: ParamValue, operation: Operation) -> bool:

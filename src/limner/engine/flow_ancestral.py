@@ -16,7 +16,8 @@ that are left new noise would smudge them."""
 
 
 class FlowMatchEulerAncestralScheduler(FlowMatchEulerDiscreteScheduler):  # type: ignore[misc]  # untyped
-    """Euler's steps, after which the predicted noise is replaced by new noise of the same level.
+    """Euler's steps; after those from above `RENEWED_ABOVE` the predicted noise is replaced by new noise of the same
+    level.
 
     A model is wrong about early steps most: what stands where is chosen then, and a blend of two choices is carried to
     the end by the noise that made it. Sampling a stochastic equation with the same marginals forgets such errors
@@ -28,13 +29,12 @@ class FlowMatchEulerAncestralScheduler(FlowMatchEulerDiscreteScheduler):  # type
         model_output: torch.Tensor,
         timestep: Any,
         sample: torch.Tensor,
-        *args: Any,
+        *,
         generator: torch.Generator | list[torch.Generator] | None = None,
         return_dict: bool = True,
-        **kwargs: Any,
     ) -> Any:
         """Take one step; shapes and results as in diffusers, ``generator`` on a CPU makes the new noise."""
-        (stepped,) = super().step(model_output, timestep, sample, *args, return_dict=False, **kwargs)
+        (stepped,) = super().step(model_output, timestep, sample, return_dict=False)
         sigma, following = self.sigmas[self.step_index - 1], self.sigmas[self.step_index]
         if sigma > RENEWED_ABOVE:
             noise = randn_tensor(sample.shape, generator=generator, device=sample.device, dtype=torch.float32)

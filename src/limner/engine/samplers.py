@@ -61,7 +61,10 @@ def check_sampler(name: str, own: Any) -> None:
     flow matching has no noise schedule of betas."""
     if name not in SAMPLERS:
         raise InvalidRequest(f"no sampler {name!r}; there are: {', '.join(SAMPLERS)}", param="sampler")
-    if not (_flows(own) and name in FLOW_SAMPLERS) and "beta_schedule" not in getattr(own, "config", {}):
+    if _flows(own) and name not in FLOW_SAMPLERS:
+        told = f"flow matching, as {type(own).__name__} does it, has {' and '.join(FLOW_SAMPLERS)}"
+        raise InvalidRequest(f"sampler {name!r} cannot be used: {told}", param="sampler")
+    if not _flows(own) and "beta_schedule" not in getattr(own, "config", {}):
         raise InvalidRequest(
             f"sampler {name!r} cannot be used: the model has its own, {type(own).__name__}", param="sampler"
         )
@@ -72,11 +75,12 @@ def scheduler_for(name: str, own: Any) -> Any:
     check_sampler(name, own)
     if _flows(own):
         module, class_name = FLOW_SAMPLERS[name]
-        return getattr(importlib.import_module(module), class_name).from_config(own.config)
+        cls: Any = getattr(importlib.import_module(module), class_name)
+        return cls.from_config(own.config, stochastic_sampling=False)  # the sampler alone says what noise is drawn
     import diffusers
 
     class_name, options = SAMPLERS[name]
-    cls: Any = getattr(diffusers, class_name)
+    cls = getattr(diffusers, class_name)
     takes = inspect.signature(cls.__init__).parameters
     # What the class does not have is left out: diffusers would log a warning about each of it. Keys that begin with an
     # underscore say which values are only defaults of the model's own scheduler class.

@@ -58,15 +58,16 @@ def choices_of(spec: ModelSpec) -> tuple[str, ...]:
 
 
 def is_kin(spec: ModelSpec) -> bool:
-    """Whether a model is of A1111's kind: it leaves the choice of a sampler to its clients."""
+    """Whether a model is of A1111's kind, for which its clients' usual numbers are meant: it has samplers to choose
+    from, and none that is best for it."""
     return PARAM in spec.params and spec.params[PARAM].default is None
 
 
 def chosen(name: str, schedule: str, spec: ModelSpec) -> tuple[str | None, tuple[Warning, ...]]:
     """The catalogue's sampler for A1111's ``name`` and ``schedule`` ("": whichever), None for the model's own.
 
-    A schedule that the sampler does not have is told in a warning, as is any that a model does not have that has its
-    own. Raises InvalidRequest for a sampler that is not known.
+    A schedule that the sampler does not have is told in a warning. Of a model that is not A1111's kind so is a sampler
+    that it does not have; of one that is, such a sampler raises InvalidRequest.
     """
     choices = choices_of(spec)
     if not is_kin(spec):
@@ -139,6 +140,7 @@ def _named(choices: tuple[str, ...]) -> dict[str, str]:
 
 def _own(name: str, schedule: str, spec: ModelSpec) -> Iterable[Warning]:
     if name.strip().casefold() not in ("", "automatic", "euler", "k_euler"):
-        yield Warning("sampler_name", "ignored", f"{shown(name)} has no effect: {spec.id} has its own sampler")
+        own = " or ".join(choices_of(spec)) or "its own sampler"
+        yield Warning("sampler_name", "ignored", f"{shown(name)} has no effect: {spec.id} has {own}")
     if _key(schedule) not in (*_UNSAID, "uniform", "normal", "simple"):
         yield Warning("scheduler", "ignored", f"{shown(schedule)} has no effect: {spec.id} has its own schedule")

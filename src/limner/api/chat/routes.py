@@ -196,7 +196,7 @@ async def _chunks(call: Call, showing: Showing, asked: ChatAsked, telling: Telli
                 yield words_chunk(head, text)
             case Outcome():
                 require_kept(call.job, event)
-                if event.text and not spoken:  # the words were made by another process
+                if event.text and not spoken:  # it asks back
                     yield words_chunk(head, event.text)
                 async for chunk in picture_chunks(showing, head, event.pictures):
                     yield chunk

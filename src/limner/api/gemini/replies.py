@@ -88,7 +88,7 @@ async def chunks(call: Call, telling: Telling) -> AsyncIterator[bytes | None]:
                     spoken += len(text)
                     yield orjson.dumps({"candidates": [_spoken(text, None)], **_head(call.job)})
                 case Outcome(text=str(text)):
-                    rest = "" if spoken else text  # the words may have been made by another process
+                    rest = "" if spoken else text  # it may ask back, which comes at once
                     yield orjson.dumps({"candidates": [_spoken(rest)], **_tail(call.job, event, telling)})
                 case Outcome():
                     async for chunk in _pictures(call, event, telling):

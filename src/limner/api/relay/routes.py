@@ -15,6 +15,7 @@ from starlette.responses import Response
 from limner.accounts.usage import balance_of
 from limner.api.a1111.mount import Detached, Mount
 from limner.api.a1111.routes import router_of
+from limner.api.a1111.samplers import is_kin
 from limner.api.asking import read_object
 from limner.api.calls import Wire, conduct
 from limner.api.composing import to_request
@@ -143,7 +144,7 @@ async def credits(http: HttpRequest) -> Response:
 def _model(model: ServedModel) -> dict[str, Any]:
     spec = model.spec
     places = [e.path for e in ENDPOINTS if e.model.casefold() == spec.id.casefold()]
-    if not places and "sampler" in spec.params:
+    if not places and is_kin(spec):
         places = [A1111_PATH]
     return {
         "id": spec.id,

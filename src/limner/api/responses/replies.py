@@ -239,7 +239,7 @@ class Events:
         for event in self._unmade(outcome):
             yield event
         if outcome.text is not None:
-            if outcome.text and not self.spoken:  # the words were made by another process, or ask back
+            if outcome.text and not self.spoken:  # they ask back
                 yield self.words(outcome.text)
             for event in self._closed(self._head, outcome.text):
                 yield event
