@@ -17,8 +17,8 @@ to stdout stay as they are.
 - **stderr** gets the rest: a progress bar where it is a terminal, then one line with the values really used
   (`model=sketch size=256x256 seed=7 ...`), warnings about what was not done as asked, and errors as one line each.
 - `--server` and `--api-key` may stand in the environment as `LIMNER_SERVER` and `LIMNER_API_KEY`. Without a server,
-  `generate` and `edit` load the model, draw in the same process and let go of it again; the server's
-  [settings](settings.md) in the environment (`LIMNER_DEVICE`, ...) count there too.
+  `generate`, `edit` and `describe` (with `reader`) load the model, run it in the same process and let go of it again;
+  the server's [settings](settings.md) in the environment (`LIMNER_DEVICE`, ...) count there too.
 
 ```console
 $ limner generate "a red circle" -o circle.png

@@ -199,7 +199,7 @@ def draw_times(count: int, tokens: int, references: int, device: str) -> Tensor:
     """Return (count,) times in (0, 1): logit-normal, and a share drawn evenly from the first tenth of a drawing.
 
     By t = 0.95 the noisy picture shows what was chosen. What words and references ask for is chosen before, and only
-    there it can be learnt; a logit-normal alone spends one sample of a hundred on t > 0.97.
+    there it can be learnt; a logit-normal alone spends one sample of three hundred on t > 0.97.
     """
     usual = torch.sigmoid(torch.randn(count, device=device) * 1.1 + time_bias(tokens))
     early = 1 - 0.1 * torch.rand(count, device=device)
