@@ -1,7 +1,10 @@
 """Progress, cancellation, failures and clean-up, all through submit and a listener."""
 
+import gc
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Mapping
+from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,8 @@ import pytest
 import torch
 
 from limner.engine import Engine, LoadedModel, Sample, Ticket
+from limner.engine.executor import Lane
+from limner.engine.fibers import FiberPool
 from limner.errors import InternalError, InvalidRequest, ModelNotFound, NotReady
 from tests.engine.conftest import STILL_S, Forwards, Heard, adopt, draw, draw_all, sample, tiny
 
@@ -150,6 +155,73 @@ def test_running_out_of_memory_alone_is_reported(engine: Engine, count_forwards:
     forwards.fail_if = lambda given: torch.OutOfMemoryError("no room")
     with pytest.raises(InternalError, match="memory"):
         draw(engine, sample("flux1", 1))
+
+
+def test_what_ran_out_of_memory_is_free_before_it_is_tried_again(
+    engine: Engine, count_forwards: Callable[[Any], Forwards]
+) -> None:
+    forwards = count_forwards(tiny("flux1").transformer)
+    adopt(engine, "flux1")
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def refuse(given: Mapping[str, Any]) -> Exception | None:
+        if len(given["hidden_states"]) > 1:
+            activations = torch.zeros(8)
+            held.append(weakref.ref(activations))
+            raise torch.OutOfMemoryError("no room")
+        return RuntimeError("still held") if any(one() is not None for one in held) else None
+
+    forwards.fail_if = refuse
+    assert len(draw_all(engine, [sample("flux1", seed) for seed in range(4)])) == 4
+    assert held, "nothing was merged"
+
+
+def test_a_failed_sample_holds_no_tensors(engine: Engine, count_forwards: Callable[[Any], Forwards]) -> None:
+    forwards = count_forwards(tiny("flux1").transformer)
+    adopt(engine, "flux1")
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def refuse(given: Mapping[str, Any]) -> Exception | None:
+        activations = torch.zeros(8)
+        held.append(weakref.ref(activations))
+        raise RuntimeError("poison")
+
+    forwards.fail_if = refuse
+    gc.disable()
+    try:
+        heard = Heard()
+        engine.submit(sample("flux1", 1), heard)
+        assert isinstance(heard.wait().error, InternalError)
+        ended = monotonic() + STILL_S
+        while held[0]() is not None and monotonic() < ended:
+            sleep(0.01)  # the lane lets go of it right after it has told
+        assert held[0]() is None
+    finally:
+        gc.enable()
+
+
+def test_a_thread_that_cannot_be_started_fails_one_sample(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    adopt(engine, "flux1")
+    with monkeypatch.context() as patched:
+        patched.setattr(FiberPool, "start", lambda *args: (_ for _ in ()).throw(RuntimeError("can't start new thread")))
+        with pytest.raises(InternalError):
+            draw(engine, sample("flux1", 1))
+    draw(engine, sample("flux1", 1))
+
+
+def test_a_lane_that_dies_lets_go_of_what_it_was_encoding(
+    make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(lanes=1)
+    adopt(engine, "flux1")
+    with monkeypatch.context() as patched:
+        patched.setattr(Lane, "_forward", lambda *args: (_ for _ in ()).throw(RuntimeError("a defect of the lane")))
+        heard = [Heard() for _ in range(2)]
+        for one in heard:
+            engine.submit(sample("flux1", 1), one)
+        for one in heard:
+            assert isinstance(one.wait().error, NotReady)
+    assert not engine._models["flux1"].prompts._encoding
 
 
 def test_a_short_sample_does_not_wait_for_a_long_one(make_engine: Callable[..., Engine]) -> None:

@@ -13,9 +13,11 @@ import torch
 from safetensors.torch import save_file
 
 from limner.engine import Engine, ModelSource
+from limner.engine.load import _keep_vae_precise
 from limner.errors import InvalidRequest, LimnerError, NotReady
 from tests.engine.conftest import draw, sample, tiny
 from tests.engine.original_format import save_single_file
+from tests.tiny_pipelines import build
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
@@ -65,6 +67,14 @@ def test_a_dtype_of_choice(flux1_directory: Path, make_engine: Callable[..., Eng
     narrow = engine.load(ModelSource("flux1", str(flux1_directory)))
     assert narrow.parameter_bytes * 2 == wide.parameter_bytes
     assert draw(engine, sample("flux1", 1)).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(("dtype", "vae"), [("float16", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_a_vae_is_cast_by_no_sample(dtype: str, vae: torch.dtype) -> None:
+    pipeline = build("sdxl").to(getattr(torch, dtype))
+    pipeline.vae.register_to_config(force_upcast=True)
+    _keep_vae_precise(pipeline, getattr(torch, dtype))
+    assert (pipeline.vae.dtype, pipeline.vae.config.force_upcast) == (vae, False)
 
 
 def test_the_embedded_model(engine: Engine) -> None:

@@ -129,3 +129,56 @@ def test_what_is_no_adapter_is_refused_without_saying_whether_it_is_there(
     )
     assert heard.error.param == "lora"
     assert np.abs(draw(engine, sample("flux1", 1)) - plain).max() <= 1
+
+
+def altering_files(directory: Path) -> dict[str, Path]:
+    """Files that diffusers would take and change the shared modules by: a norm's weights, a wider layer, LoKr terms."""
+    from safetensors.torch import load_file, save_file
+
+    style = load_file(save_lora("flux1", directory, 1).path)
+    inner = build("flux1").transformer
+    wide = inner.x_embedder.in_features * 2
+    block = "transformer.transformer_blocks.0.attn"
+    made = {
+        "norm": {f"{block}.norm_q.weight": torch.full_like(inner.transformer_blocks[0].attn.norm_q.weight, 3.0)},
+        "wide": {
+            "transformer.x_embedder.lora_A.weight": torch.ones(4, wide),
+            "transformer.x_embedder.lora_B.weight": torch.ones(inner.x_embedder.out_features, 4),
+        },
+        "lokr": {f"{block}.to_q.lokr_w1": torch.ones(2, 2), f"{block}.to_q.lokr_w2": torch.ones(2, 2)},
+    }
+    for name, weights in made.items():
+        save_file({**style, **weights}, directory / f"{name}.safetensors")
+    return {name: directory / f"{name}.safetensors" for name in made}
+
+
+@pytest.mark.parametrize("kind", ["norm", "wide", "lokr"])
+def test_an_adapter_that_would_change_the_model_for_everybody_is_refused(
+    kind: str, engine: Engine, tmp_path: Path
+) -> None:
+    path = str(altering_files(tmp_path)[kind])
+    pipeline = build("flux1")
+    adopt(engine, "flux1", pipeline)
+    plain = draw(engine, sample("flux1", 1))
+    before = {name: weights.clone() for name, weights in pipeline.transformer.state_dict().items()}
+    with pytest.raises(InvalidRequest, match="no adapter for this model"):
+        engine.inspect_loras("flux1", [Lora(path)])
+    with pytest.raises(InvalidRequest, match="no adapter for this model"):
+        draw(engine, sample("flux1", 1, loras=(Lora(path),)))
+    after = pipeline.transformer.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert pipeline.transformer.config.in_channels == build("flux1").transformer.config.in_channels
+    assert np.abs(draw(engine, sample("flux1", 1)) - plain).max() <= 1
+
+
+def test_what_fits_no_layer_leaves_nothing_behind(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with terms that another version of diffusers may know and our hook does not."""
+    monkeypatch.setattr("limner.engine.lora.Adapters._switch_off", lambda self, name: 0)
+    pipeline = build("flux1")
+    adopt(engine, "flux1", pipeline)
+    with pytest.raises(InvalidRequest, match="no adapter for this model"):
+        draw(engine, sample("flux1", 1, loras=(save_lora("flux1", tmp_path, 1),)))
+    assert not any("lora_A" in name for name, _ in pipeline.transformer.named_parameters())

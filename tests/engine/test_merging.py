@@ -141,6 +141,37 @@ def test_a_denoiser_that_mixes_rows_stops_being_merged() -> None:
     assert not point.merges
 
 
+def test_a_trial_that_breaks_off_is_held_again() -> None:
+    from limner.engine.collate import Collator
+    from limner.engine.rendezvous import Point
+
+    class Full(Centred):
+        full = True
+
+        def forward(self, hidden_states: torch.Tensor, timestep: torch.Tensor) -> tuple[torch.Tensor]:
+            if len(hidden_states) == 1 and self.full:
+                raise torch.OutOfMemoryError("no room beside what was merged")
+            return super().forward(hidden_states, timestep)
+
+    module = Full()
+    point = Point(module, "forward", "denoise", collator=Collator(module))
+    times = {"timestep": torch.tensor(0.5)}
+    calls = [point.call((), {"hidden_states": torch.randn(1, 4), **times}, (), hash) for _ in range(2)]
+    for _ in range(4):
+        with pytest.raises(torch.OutOfMemoryError):
+            point.run(calls)
+    module.full = False
+    assert all(float(output[0].abs().max()) == 0 for output in point.run(calls)), "a mixed result got through"
+
+
+def test_calls_with_lists_of_lists_run_alone() -> None:
+    from limner.engine.collate import Collator
+
+    collator = Collator(tiny("z_image").transformer)
+    nested = [[torch.randn(2, 2)], [torch.randn(2, 2)]]
+    assert collator._part("x", nested, 2, hash) != collator._part("x", nested, 2, hash)
+
+
 def test_several_models_in_one_engine(engine: Engine) -> None:
     expected = [alone("flux1", 1), alone("flux2_klein", 2), alone("z_image", 3)]
     for family in ("flux1", "flux2_klein", "z_image"):

@@ -3,14 +3,16 @@
 from dataclasses import replace
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from limner.catalogue import Catalogue
-from limner.engine import Engine, Sample
+from limner.engine import Engine, EngineSettings, LoadedModel, Sample
 from limner.engine.flow_ancestral import RENEWED_ABOVE
+from limner.engine.model import Model
 from limner.engine.samplers import FLOW_SAMPLERS, SAMPLERS, scheduler_for, seed_noise
 from limner.errors import InvalidRequest
 from tests.engine.conftest import Heard, adopt, draw, draw_all, sample, tiny
@@ -125,3 +127,28 @@ def test_a_model_whose_own_scheduler_draws_noise_keeps_its_seeds(engine: Engine)
     one, again, other = draw_all(engine, [sample("flux1", 3), sample("flux1", 3), sample("flux1", 4)])
     assert np.abs(one - again).max() <= 1
     assert np.abs(one - other).max() > 1
+
+
+class Guider:
+    """Remembers the step, as guiders of some pipelines do."""
+
+    def set_state(self, step: int) -> None:
+        self.step = step
+
+
+class Guided(diffusers.FluxPipeline):  # type: ignore[misc]  # untyped
+    @property
+    def components(self) -> dict[str, Any]:
+        return {**super().components, "guider": self.guider}
+
+
+def test_each_sample_has_its_own_of_what_counts_steps() -> None:
+    pipeline = build("flux1")
+    pipeline.__class__ = Guided
+    object.__setattr__(pipeline, "guider", Guider())
+    model = Model(LoadedModel("guided", "Guided", "tiny", 0), pipeline, EngineSettings())
+    first, second = model.copy_of("Guided", 0), model.copy_of("Guided", 1)
+    for name in ("scheduler", "guider"):
+        assert len({id(getattr(one, name)) for one in (pipeline, first, second)}) == 3
+    assert first.transformer is second.transformer
+    model.close()

@@ -214,6 +214,7 @@ def _prepared(
 ) -> tuple[list[Sample], tuple[Warning, ...], Kept | None]:
     """What to submit, what to warn of, and what to put back into the pictures. Takes a moment: not for the loop."""
     samples = _samples(engine, info, spec, request)
+    engine.inspect_loras(request.model, samples[0].loras)
     readings = _readings(engine, samples[0], request)
     length = _text_length(samples[0], list(readings.values()), _route(spec).text_lengths)
     samples = [replace(sample, arguments={**sample.arguments, **length}) for sample in samples]

@@ -169,7 +169,7 @@ class Collator:
     def _items(self, name: str, value: list[Any]) -> Hashable:
         if not all(isinstance(item, torch.Tensor) for item in value):
             # Plain values such as img_shapes: models read the first row's only, so every row's must be the same.
-            return repr(value[0]) if all(item == value[0] for item in value) and _is_plain(value[0]) else object()
+            return repr(value[0]) if all(map(_is_plain, value)) and value.count(value[0]) == len(value) else object()
         if name == self.family.batch:
             shapes = {tuple(item.shape) for item in value}
             return (shapes.pop(), str(value[0].dtype)) if len(shapes) == 1 else object()

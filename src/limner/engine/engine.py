@@ -6,11 +6,12 @@ and `close` block, the others do not.
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
+from limner.core import Lora
 from limner.engine.backlog import Backlog
 from limner.engine.devices import keep_memory, resolve
 from limner.engine.executor import Lane
@@ -124,6 +125,13 @@ class Engine:
         Raises ModelNotFound or InvalidRequest. Takes a moment on first use, when tokenizers are copied.
         """
         return self._model(model).reading(pipeline, text, arguments)
+
+    def inspect_loras(self, model: str, loras: Sequence[Lora]) -> None:
+        """Fetch adapters and see that they can be used, before samples wait for them. Not for an event loop.
+
+        Raises ModelNotFound, and InvalidRequest for one that cannot be used.
+        """
+        self._model(model).adapters.inspect(loras)
 
     def submit(self, sample: Sample, listener: Listener) -> Ticket:
         """Queue a sample; ``listener`` hears what becomes of it, from engine threads.

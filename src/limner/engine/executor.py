@@ -6,6 +6,7 @@ policy, the forward from the rendezvous point.
 
 import logging
 import threading
+import traceback
 from collections.abc import Sequence
 from time import monotonic, perf_counter
 from typing import Any
@@ -66,6 +67,8 @@ class Lane:
             self._end(NotReady("the engine is closing"))
         except BaseException:  # the thread's root
             log.exception("lane %d died", self._index)
+            for live in self._active:
+                _unwind(live)
             for live in self._backlog.lane_died(self._index):
                 live.listener.failed(NotReady("the engine has died"))
         finally:
@@ -96,10 +99,10 @@ class Lane:
             self._active.append(live)
             try:
                 live.loras = self._adapters_for(live)
+                live.fiber = self._fibers.start(live.draw, live)
             except Exception as error:  # noqa: BLE001 - this sample's failure, not the lane's
                 self._finish(live, error)
                 continue
-            live.fiber = self._fibers.start(live.draw, live)
             self._resume(live)
 
     def _adapters_for(self, live: Live) -> tuple[Weights, ...]:
@@ -171,6 +174,7 @@ class Lane:
 
     def _recover(self, batch: Sequence[_Ready], error: Exception) -> None:
         size = sum(call.count for _, call in batch)
+        traceback.clear_frames(error.__traceback__)  # they hold the tensors of the forward that failed
         if is_out_of_memory(error):
             free_memory()
             self._tally.out_of_memory()
@@ -195,7 +199,7 @@ class Lane:
             self._finish(live, live.fiber.error)
 
     def _finish(self, live: Live, error: BaseException | None) -> None:
-        """Report the end. The fiber goes first: an error's traceback would keep its tensors alive."""
+        """Report the end. The fiber goes first: an error's traceback would keep its tensors alive, as its frames do."""
         picture = live.fiber.result if live.fiber else None
         live.fiber = None
         live.model.adapters.release(live.loras)
@@ -203,6 +207,8 @@ class Lane:
         self._active.remove(live)
         self._backlog.done(self._index, live)
         _report(live, picture, error)
+        if error is not None:
+            traceback.clear_frames(error.__traceback__)
 
     def _end(self, error: NotReady) -> None:
         """Unwind every fiber and fail what is left."""
@@ -212,6 +218,14 @@ class Lane:
                 self._resume(live, error=Cancelled())
         for live in self._backlog.lane_died(self._index):
             live.listener.failed(error)
+
+
+def _unwind(live: Live) -> None:
+    """End the fiber of a dead lane: others may wait for the prompt that it encodes."""
+    live.cancelled = True
+    while live.fiber is not None and not live.fiber.done:
+        live.fiber.resume(error=Cancelled())
+    live.model.adapters.release(live.loras)
 
 
 def _fitting(chosen: Sequence[_Ready], limit: int) -> list[_Ready]:

@@ -89,10 +89,12 @@ def _base_beside(file: Path) -> str | None:
 
 
 def _keep_vae_precise(pipeline: Any, dtype: torch.dtype) -> None:
-    """A VAE that overflows in float16 stays in float32: pipelines would cast it to and fro under other samples."""
+    """A VAE that overflows in float16 stays in float32, and in bfloat16 as it is: pipelines would cast it to and fro
+    under other samples."""
     vae = getattr(pipeline, "vae", None)
-    if dtype is torch.float16 and vae is not None and getattr(vae.config, "force_upcast", False):
-        vae.to(torch.float32)
+    if dtype is not torch.float32 and vae is not None and getattr(vae.config, "force_upcast", False):
+        if dtype is torch.float16:
+            vae.to(torch.float32)
         vae.register_to_config(force_upcast=False)
 
 

@@ -23,6 +23,9 @@ from limner.errors import InvalidRequest
 log = logging.getLogger(__name__)
 
 _SHOWN_CHARS = 100
+# What diffusers would take from a file into the shared modules themselves: their norms' weights, and terms of other
+# kinds than low-rank ones, which our hook does not add.
+_ALTERING = ("norm_q", "norm_k", "norm_added_q", "norm_added_k", "lokr_", "loha_", "hada_")
 _active = threading.local()
 
 
@@ -99,7 +102,15 @@ class Adapters:
         self._names: dict[str, str] = {}  # path -> adapter name, least recently used first
         self._users: Counter[str] = Counter()  # adapter name -> samples being drawn with it
         self._hooked: WeakSet[torch.nn.Module] = WeakSet()
+        self._inspected: set[str] = set()  # paths that may be loaded and are not yet
         self._made = 0
+
+    def inspect(self, loras: Sequence[Lora]) -> None:
+        """Fetch what is not loaded and see that it alters no shared module, so that `acquire` need not wait for a
+        network. Raises InvalidRequest as it does. Takes as long as a download."""
+        for lora in loras:
+            if lora.path not in self._names and lora.path not in self._inspected:
+                self._inspect(lora)
 
     def acquire(self, loras: Sequence[Lora]) -> tuple[Weights, ...]:
         """Load what is missing and answer what `mixing` wants, until `release`. Nothing may run on the modules.
@@ -126,18 +137,56 @@ class Adapters:
     def _load(self, lora: Lora) -> str:
         if not hasattr(self._pipeline, "load_lora_weights"):
             raise InvalidRequest(f"{type(self._pipeline).__name__} takes no LoRA", param="lora")
+        if lora.path not in self._inspected:
+            self._inspect(lora)
+        self._inspected.discard(lora.path)
         self._made += 1
         name = f"lora_{self._made}"
         try:
             self._pipeline.load_lora_weights(_location(lora.path), adapter_name=name, use_safetensors=True)
         except Exception as error:  # whatever a stranger's file does to diffusers, it is this request's fault
-            self._switch_off(name)
+            self._discard(name)
             log.warning("cannot use LoRA %r", lora.path, exc_info=True)
             raise _refusal(lora) from error
         if not self._switch_off(name):
+            self._discard(name)
             log.warning("LoRA %r fits no layer of this model", lora.path)
             raise _refusal(lora)
         return name
+
+    def _inspect(self, lora: Lora) -> None:
+        """Refuse a file that would change the shared modules for everybody, before any of it is in them."""
+        if not hasattr(self._pipeline, "load_lora_weights"):
+            raise InvalidRequest(f"{type(self._pipeline).__name__} takes no LoRA", param="lora")
+        try:
+            found = self._pipeline.lora_state_dict(_location(lora.path), use_safetensors=True)
+            for key, weights in (found[0] if isinstance(found, tuple) else found).items():
+                self._require_row_wise(key, weights)
+        except Exception as error:  # as in `_load`
+            log.warning("cannot use LoRA %r", lora.path, exc_info=True)
+            raise _refusal(lora) from error
+        self._inspected.add(lora.path)
+
+    def _require_row_wise(self, key: str, weights: torch.Tensor) -> None:
+        """``key`` is PART.LAYER.lora_A.weight or the like; diffusers widens layers that are too narrow for theirs."""
+        if any(mark in key for mark in _ALTERING):
+            raise ValueError(f"{key} is no low-rank term")
+        part, _, rest = key.partition(".")
+        path, _, term = rest.rpartition(".lora_")
+        module = getattr(self._pipeline, part, None)
+        layer = dict(module.named_modules()).get(path) if isinstance(module, torch.nn.Module) and path else None
+        for side, axis, name in (("A.", 1, "in_features"), ("B.", 0, "out_features")):
+            width = getattr(layer, name, None)
+            if term.startswith(side) and width is not None and weights.ndim == 2 and weights.shape[axis] != width:
+                raise ValueError(f"{key} is for {weights.shape[axis]} features, the layer has {width}")
+
+    def _discard(self, name: str) -> None:
+        """Take out what came in of an adapter that cannot be used."""
+        self._switch_off(name)
+        try:
+            self._pipeline.delete_adapters(name)
+        except Exception:  # it may not have come far enough for diffusers to know it
+            log.info("adapter %s was not there to be deleted", name, exc_info=True)
 
     def _switch_off(self, name: str) -> int:
         """Leave every LoRA layer at its base output with our hook on it; how many layers ``name`` reached."""

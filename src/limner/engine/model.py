@@ -65,7 +65,8 @@ class Model:
             return self._siblings[class_name]
 
     def copy_of(self, class_name: str, lane: int, sampler: str = "") -> Any:
-        """A pipeline object for one sample: shared modules, its own scheduler, and the lane's own tokenizers.
+        """A pipeline object for one sample: shared modules, its own of what counts steps (scheduler, guiders), and the
+        lane's own tokenizers.
 
         Raises InvalidRequest for a ``sampler`` that the model cannot use."""
         original = self.pipeline(class_name)
@@ -73,10 +74,11 @@ class Model:
         parts = self._parts_for(lane)
         for name in original.components.keys() & parts.keys():
             object.__setattr__(pipeline, name, parts[name])
+        for name, part in original.components.items():
+            if name == "scheduler" or _counts_steps(part):
+                object.__setattr__(pipeline, name, copy.deepcopy(part))
         if sampler:
             object.__setattr__(pipeline, "scheduler", scheduler_for(sampler, original.scheduler))
-        elif getattr(original, "scheduler", None) is not None:
-            object.__setattr__(pipeline, "scheduler", copy.deepcopy(original.scheduler))
         # It would reset offloading and caches under the other samples.
         object.__setattr__(pipeline, "maybe_free_model_hooks", lambda: None)
         pipeline.set_progress_bar_config(disable=True)
@@ -107,3 +109,8 @@ class Model:
                     if hasattr(part, "save_pretrained") and not hasattr(part, "timesteps")
                 }
             return self._lane_parts[lane]
+
+
+def _counts_steps(part: object) -> bool:
+    """Whether a component remembers where in a drawing it is."""
+    return not isinstance(part, torch.nn.Module) and (hasattr(part, "timesteps") or hasattr(part, "set_state"))

@@ -138,8 +138,9 @@ class Point:
             outputs = self._merged(calls)
             if not self._canaries[kind]:
                 return outputs
-            self._canaries[kind] -= 1
-            return self._checked(calls, outputs)
+            outputs = self._checked(calls, outputs)
+            self._canaries[kind] -= 1  # a trial that could not be carried out has proved nothing
+            return outputs
 
     def _single(self, call: Call) -> Any:
         with mixing([(call.loras, None)]):
