@@ -81,7 +81,7 @@ async def test_outpainting_is_inpainting_around_the_picture() -> None:
     asked = drawing.asked
     assert asked.operation is Operation.INPAINT
     assert asked.prompt == ""
-    assert asked.params == {"num_inference_steps": 12, "guidance_scale": 3.0, "strength": 0.8}
+    assert asked.params == {"num_inference_steps": 12, "guidance_scale": 3.0, "strength": 0.8, "sampler": "Euler"}
     assert asked.mask is not None
     assert asked.inputs[0].size == asked.mask.size == asked.size == Size(320, 288)
     assert made.size == Size(320, 286)
