@@ -31,7 +31,7 @@ def test_fills_in_everything() -> None:
     assert asked.size == Size(256, 256)
     assert asked.seed is not None
     assert 0 <= asked.seed < 2**32
-    assert asked.params == {"num_inference_steps": 12, "guidance_scale": 3.0}
+    assert asked.params == {"num_inference_steps": 12, "guidance_scale": 3.0, "sampler": "Euler a"}
     assert resolution.warnings == ()
 
 
@@ -143,7 +143,7 @@ class TestParameters:
             ask_with("sketch", stpes=9)
         assert caught.value.param == "stpes"
         assert caught.value.message == (
-            "Unknown parameter 'stpes' for sketch. Allowed: num_inference_steps, guidance_scale, negative_prompt"
+            "Unknown parameter 'stpes' for sketch. Allowed: num_inference_steps, guidance_scale, negative_prompt, sampler"
         )
 
     def test_names_of_unknown_ones_are_shortened(self) -> None:
@@ -153,7 +153,7 @@ class TestParameters:
         lenient = Policy(unknown_parameters="warn")
         resolution = resolve(request(params={"stpes": 9, "strength": 0.5}), SKETCH, lenient)
         assert [(w.param, w.code) for w in resolution.warnings] == [("stpes", "ignored"), ("strength", "ignored")]
-        assert set(resolution.request.params) == {"num_inference_steps", "guidance_scale"}
+        assert set(resolution.request.params) == {"num_inference_steps", "guidance_scale", "sampler"}
 
     def test_none_counts_as_absent_even_for_unknown_ones(self) -> None:
         resolution = ask_with("sketch", guidance_scale=None, no_such=None, lora=())

@@ -109,7 +109,8 @@ def test_waiting_asks_until_it_has_ended(run: Run, scripted: Scripted, status: s
     scripted.answer(200, JOB | {"status": "running"})
 
     def end() -> None:
-        time.sleep(0.3)
+        while len(scripted.asked) < 2:
+            time.sleep(0.01)
         scripted.answer(200, JOB | {"status": status})
 
     threading.Thread(target=end).start()
