@@ -143,7 +143,8 @@ class TestParameters:
             ask_with("sketch", stpes=9)
         assert caught.value.param == "stpes"
         assert caught.value.message == (
-            "Unknown parameter 'stpes' for sketch. Allowed: num_inference_steps, guidance_scale, negative_prompt, sampler"
+            "Unknown parameter 'stpes' for sketch. "
+            "Allowed: num_inference_steps, guidance_scale, negative_prompt, sampler"
         )
 
     def test_names_of_unknown_ones_are_shortened(self) -> None:
