@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import diffusers
 import numpy as np
@@ -162,6 +162,26 @@ def test_a_trial_that_breaks_off_is_held_again() -> None:
             point.run(calls)
     module.full = False
     assert all(float(output[0].abs().max()) == 0 for output in point.run(calls)), "a mixed result got through"
+
+
+def test_the_trial_ends_when_two_lanes_have_held_the_last_one_together() -> None:
+    from limner.engine.collate import Collator
+    from limner.engine.rendezvous import Point
+
+    class Honest(torch.nn.Module):
+        dtype = torch.float32
+        rows: ClassVar[list[int]] = []
+
+        def forward(self, hidden_states: torch.Tensor, timestep: torch.Tensor) -> tuple[torch.Tensor]:
+            self.rows.append(len(hidden_states))
+            return (hidden_states * 2,)
+
+    module = Honest()
+    point = Point(module, "forward", "denoise", collator=Collator(module))
+    point._canaries["others"] = -1  # each lane has counted its own
+    times = {"timestep": torch.tensor(0.5)}
+    point.run([point.call((), {"hidden_states": torch.randn(1, 4), **times}, (), hash) for _ in range(2)])
+    assert module.rows == [2], "every forward is run singly as well"
 
 
 def test_calls_with_lists_of_lists_run_alone() -> None:

@@ -136,7 +136,7 @@ class Point:
                 return [self._single(call) for call in calls]
             kind = "others" if sum(not call.is_foreseen for call in calls) > 1 else "own"
             outputs = self._merged(calls)
-            if not self._canaries[kind]:
+            if self._canaries[kind] <= 0:  # two lanes may have held the last one together
                 return outputs
             outputs = self._checked(calls, outputs)
             self._canaries[kind] -= 1  # a trial that could not be carried out has proved nothing
