@@ -135,8 +135,6 @@ class Adapters:
             self._users.subtract(w.adapter for w in weights)
 
     def _load(self, lora: Lora) -> str:
-        if not hasattr(self._pipeline, "load_lora_weights"):
-            raise InvalidRequest(f"{type(self._pipeline).__name__} takes no LoRA", param="lora")
         if lora.path not in self._inspected:
             self._inspect(lora)
         self._inspected.discard(lora.path)
@@ -173,8 +171,7 @@ class Adapters:
             raise ValueError(f"{key} is no low-rank term")
         part, _, rest = key.partition(".")
         path, _, term = rest.rpartition(".lora_")
-        module = getattr(self._pipeline, part, None)
-        layer = dict(module.named_modules()).get(path) if isinstance(module, torch.nn.Module) and path else None
+        layer = _submodule(getattr(self._pipeline, part, None), path)
         for side, axis, name in (("A.", 1, "in_features"), ("B.", 0, "out_features")):
             width = getattr(layer, name, None)
             if term.startswith(side) and width is not None and weights.ndim == 2 and weights.shape[axis] != width:
@@ -205,6 +202,13 @@ class Adapters:
                     self._hooked.add(layer)
                     layer.register_forward_hook(_add_terms)
         return reached
+
+
+def _submodule(module: Any, path: str) -> torch.nn.Module | None:
+    try:
+        return module.get_submodule(path) if isinstance(module, torch.nn.Module) else None
+    except AttributeError:  # the file is for another model; diffusers says so
+        return None
 
 
 def _location(path: str) -> str:
