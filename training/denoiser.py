@@ -128,9 +128,9 @@ class Sampler:
         scenes = self._cache.scenes
         if MAIN not in scenes or progress < self._plan.small_share:
             return SMALL
-        others = [grid for grid in scenes if grid != MAIN]
+        others = sorted(grid for grid in scenes if grid not in (MAIN, SMALL))
         if others and self._common.random() < self._plan.other_sizes:
-            return self._common.choice(others)
+            return self._common.choices(others, [len(scenes[grid]) for grid in others])[0]
         return MAIN
 
     def _pick_task(self, grid: Grid) -> int:

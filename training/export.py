@@ -1,4 +1,7 @@
-"""Writes the networks as standard directories of 16-bit weights: a `Flux2KleinPipeline`, and single models."""
+"""Writes the networks as standard directories of 16-bit weights: a `Flux2KleinPipeline`, and single models.
+
+`unpack` goes the other way, so that training can go on where there are no checkpoints but the exported model.
+"""
 
 import shutil
 from pathlib import Path
@@ -7,6 +10,8 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline, Flux2Transformer2DModel
 from transformers import Qwen3ForCausalLM
+
+from training import checkpoint
 
 SHIFT = 3.0
 """Timestep shift of the scheduler; fixed, so that step counts mean the same at every size."""
@@ -39,6 +44,21 @@ def export(
     )
     pipeline.save_pretrained(beside)
     return replace_folder(out, beside, SIZE_LIMIT_BYTES)
+
+
+def unpack(model: Path, out: Path, *, minutes: float) -> None:
+    """Write to `out` the tokenizer and the checkpoints that `export` made `model` of, as if after `minutes`.
+
+    The optimisers begin anew, and weights are as exact as the export: 16 bits.
+    """
+    pipeline = Flux2KleinPipeline.from_pretrained(model, dtype=torch.float32)
+    pipeline.tokenizer.save_pretrained(out / "tokenizer")
+    checkpoint.save(out / "autoencoder", {"average": pipeline.vae.state_dict()}, {"step": 0, "minutes": 0})
+    text = {k: v for k, v in pipeline.text_encoder.state_dict().items() if k != "lm_head.weight"}
+    denoiser = pipeline.transformer.state_dict()
+    parts: checkpoint.Parts = {"text": text, "text_average": text, "denoiser": denoiser, "denoiser_average": denoiser}
+    state = {"step": 0, "minutes": minutes, "seen": {}}
+    checkpoint.save(out / "denoiser", {**parts, "moments": {}}, state)
 
 
 def export_model(out: Path, *, model: Any, tokenizer: Any, processor: Any) -> int:

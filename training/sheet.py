@@ -77,7 +77,7 @@ PROMPTS = (
 
 def load_pipeline(folder: Path, device: str = "cpu") -> Any:
     """Load an exported model in float32, silent."""
-    pipeline = DiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32).to(device)
+    pipeline = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32).to(device)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

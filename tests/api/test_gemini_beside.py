@@ -44,7 +44,7 @@ async def test_predict(client: httpx2.AsyncClient, backend: FakeBackend) -> None
     assert (request.params["negative_prompt"], request.params["guidance_scale"]) == ("green", 4.5)
     assert request.size is not None
     assert request.size.width_px > request.size.height_px
-    assert all(warning["code"] == "unverified" for warning in body["limner"]["warnings"])
+    assert all("brought to" in warning["message"] for warning in body["limner"]["warnings"])
 
 
 async def test_imagen_draws_four_when_not_told(client: httpx2.AsyncClient, backend: FakeBackend) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from limner.backends import Backend
-from limner.backends.local import LocalBackend
+from limner.backends.local import LocalBackend, _extent, _pictures
+from limner.backends.pixels import alike
 from limner.catalogue.spec import ModelSpec, ParamSpec, Route, SizeRules
 from limner.core import Event, Finished, Operation, Picture, Preview, Progress, Request, Size
 from limner.engine import Engine, EngineSettings, Listener, Sample, Ticket
@@ -67,6 +69,20 @@ async def backend() -> AsyncIterator[LocalBackend]:
     await made.load(model)
     yield made
     await made.aclose()
+
+
+@pytest.fixture
+def submitted(monkeypatch: pytest.MonkeyPatch) -> list[Sample]:
+    """What the engine was given to draw."""
+    samples: list[Sample] = []
+    drawing = Engine.submit
+
+    def submit(engine: Engine, sample: Sample, listener: Listener) -> Ticket:
+        samples.append(sample)
+        return drawing(engine, sample, listener)
+
+    monkeypatch.setattr(Engine, "submit", submit)
+    return samples
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -197,16 +213,8 @@ async def test_prompts_longer_than_what_the_model_reads_are_warned_about(backend
     ],
 )
 async def test_no_more_text_is_read_than_the_words_need(
-    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch, prompt: str, negative: str | None, length: int
+    backend: LocalBackend, submitted: list[Sample], prompt: str, negative: str | None, length: int
 ) -> None:
-    submitted: list[Sample] = []
-
-    def submit(engine: Engine, sample: Sample, listener: Listener) -> Ticket:
-        submitted.append(sample)
-        return drawing(engine, sample, listener)
-
-    drawing = Engine.submit
-    monkeypatch.setattr(Engine, "submit", submit)
     asked = request(params={"negative_prompt": negative, "num_inference_steps": 1}, n=2)
     await collect(backend, Request(**{**as_fields(asked), "prompt": prompt}))
     assert [sample.arguments["max_sequence_length"] for sample in submitted] == [length, length]
@@ -227,6 +235,69 @@ async def test_a_parameter_that_the_pipeline_lacks_is_an_error(backend: LocalBac
 async def test_an_operation_without_a_pipeline_is_an_error(backend: LocalBackend) -> None:
     with pytest.raises(InvalidRequest, match="upscale"):
         await collect(backend, request(Operation.UPSCALE, inputs=(picture("red"),)))
+
+
+async def test_a_model_of_one_area_draws_there_and_is_given_references_of_that_size(
+    backend: LocalBackend, submitted: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    native = replace(spec(), sizes=replace(spec().sizes, native_pixels=128 * 128))
+    monkeypatch.setattr(backend, "_spec_of", lambda name: native)
+    wide, large = Size(256, 128), Size(200, 300)
+    source = Picture("RGB", large, bytes(3 * large.pixels))
+    asked = replace(request(Operation.EDIT, inputs=(source,), previews=1), size=wide)
+    events, result = await collect(backend, asked)
+    [sample] = submitted
+    drawn = (sample.arguments["width"], sample.arguments["height"])
+    assert drawn == (128, 64)
+    assert isinstance(reference := sample.arguments["image"], Image.Image)
+    assert reference.size == drawn
+    shown = [event.picture.size for event in events if isinstance(event, Preview)]
+    assert [*shown, result.pictures[0].size] == [wide, wide]
+
+
+async def test_what_a_mask_keeps_of_a_model_of_one_area_is_kept_at_the_size_asked_for(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    native = replace(spec(), sizes=replace(spec().sizes, native_pixels=64 * 64))
+    monkeypatch.setattr(backend, "_spec_of", lambda name: native)
+    size = Size(128, 128)
+    noise = np.random.default_rng(1).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    mask = Picture("L", size, bytes(255 if x >= 64 else 0 for _ in range(128) for x in range(128)))
+    source = Picture("RGB", size, noise.tobytes())
+    _, result = await collect(backend, replace(request(Operation.INPAINT, inputs=(source,), mask=mask), size=size))
+    rows = pixels(result.pictures[0]).reshape(128, 128, 3)
+    assert (rows[:, :64] == noise[:, :64]).all()
+    assert (rows[:, 64:] != noise[:, 64:]).any()
+
+
+async def test_a_pipeline_that_draws_another_size_is_brought_to_the_one_asked_for(
+    backend: LocalBackend, submitted: list[Sample]
+) -> None:
+    source = Picture("RGB", Size(64, 64), bytes(3 * 64 * 64))
+    mask = Picture("L", Size(64, 64), b"\xff" * 64 * 64)
+    asked = request(Operation.INPAINT, inputs=(source,), mask=mask)
+    _, result = await collect(backend, replace(asked, size=Size(72, 64)))  # its pipeline draws multiples of 32
+    assert result.pictures[0].size == Size(72, 64)
+
+
+async def test_a_picture_that_drawing_begins_with_has_the_size_that_is_drawn() -> None:
+    source = Picture("RGB", Size(96, 128), bytes(3 * 96 * 128))
+    asked = request(Operation.EDIT, inputs=(source,))
+    begun = _pictures(asked, frozenset({"image", "height", "width", "strength"}), "ZImageImg2ImgPipeline")
+    looked_at = _pictures(asked, frozenset({"image", "height", "width"}), "Flux2KleinPipeline")
+    assert [one["image"].size for one in (begun, looked_at)] == [(64, 64), (96, 128)]  # type: ignore[attr-defined]
+
+
+async def test_a_pipeline_that_bounds_the_area_is_told_the_one_asked_for() -> None:
+    assert _extent(request(), frozenset({"height", "width", "max_area"}))["max_area"] == SIZE.pixels
+
+
+async def test_references_beside_a_mask_are_neither_cut_nor_huge() -> None:
+    first, tall = Image.new("RGB", (4000, 2000), "red"), Image.new("RGB", (100, 400), "blue")
+    brought = alike([first, tall])
+    assert {image.size for image in brought} == {(1448, 724)}
+    assert brought[1].getpixel((724, 2)) == (0, 0, 255) == brought[1].getpixel((724, 721))
+    assert brought[1].getpixel((10, 300)) == (255, 255, 255)
 
 
 async def test_closing_the_iterator_cancels_at_once(backend: LocalBackend) -> None:

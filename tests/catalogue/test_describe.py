@@ -48,7 +48,7 @@ def test_describes_sizes() -> None:
         "choices": [],
         "min_input_side": 64,
         "max_input_ratio": 8,
-        "caution": "sketch has practised 256x256; it draws other sizes less well",
+        "native_pixels": 256 * 256,
     }
     sdxl = describe(CATALOGUE.get("sdxl"))["sizes"]
     assert isinstance(sdxl, dict)

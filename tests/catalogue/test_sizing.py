@@ -1,23 +1,38 @@
 import pytest
 
 from limner.catalogue import ModelSpec, Resolution
-from limner.catalogue.sizing import fit
+from limner.catalogue.sizing import fit, native_size
 from limner.core import Operation, Size, Warning
 from limner.errors import InvalidRequest
 from tests.catalogue.make import CATALOGUE, DRAWING, ask, picture
 
 
 def told(resolution: Resolution) -> list[Warning]:
-    """The warnings but for a model's general caution about sizes."""
-    return [warning for warning in resolution.warnings if warning.code != "unverified"]
+    """The warnings but for those of a model that draws one area alone."""
+    return [warning for warning in resolution.warnings if "brought to" not in warning.message]
 
 
-def test_a_model_may_caution_against_other_sizes_than_its_default() -> None:
+def test_who_is_not_drawn_at_the_size_asked_for_is_told_so() -> None:
     assert ask("sketch").warnings == ()
     assert ask("sketch", size=Size(256, 256)).warnings == ()
-    [warning] = ask("sketch", size=Size(128, 128)).warnings
-    assert (warning.param, warning.code) == ("size", "unverified")
+    [warning] = ask("sketch", size=Size(512, 288)).warnings
+    assert (warning.param, warning.code) == ("size", "adjusted")
+    assert "drawn at 288x160 and brought to 512x288" in warning.message
     assert ask("sdxl", size=Size(512, 512)).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "drawn"),
+    [("128x128", "256x256"), ("512x512", "256x256"), ("512x384", "256x192"), ("512x128", "512x128")],
+)
+def test_a_model_of_one_area_draws_the_nearest_shape_of_it(asked: str, drawn: str) -> None:
+    rules = CATALOGUE.get("sketch").sizes
+    assert str(native_size(Size.parse(asked), rules)) == drawn
+    assert native_size(Size.parse(drawn), rules) == Size.parse(drawn)
+
+
+def test_all_other_models_draw_the_size_itself() -> None:
+    assert native_size(Size(512, 288), CATALOGUE.get("sdxl").sizes) == Size(512, 288)
 
 
 @pytest.mark.parametrize(

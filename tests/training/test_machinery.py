@@ -6,16 +6,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import Flux2KleinPipeline
 from torch import nn
+from transformers import AutoTokenizer
 
 from limner.catalogue import Catalogue
 from training import checkpoint
 from training.attention import plain_attention
-from training.denoiser import draw_times, thing_tokens, token_weights
+from training.autoencoder import load as load_autoencoder
+from training.denoiser import Plan, Trainer, draw_times, load_average, thing_tokens, token_weights
+from training.export import unpack as unpack_model
 from training.networks import image_positions, pack, unpack
 from training.optim import Optimisers, orthogonalise, schedule
 from training.recipe import read_recipe
 from training.scenes import Background, Scene, make_thing
+from training.stages import MODEL
+from training.team import Team
 from training.tokenizer import MAX_TOKENS, SHORTER, text_length, tokenize, train_tokenizer
 
 
@@ -110,6 +116,21 @@ def test_edits_learn_more_of_the_start_of_a_drawing() -> None:
     for times, early in ((plain, 0.12), (edits, 0.25)):
         assert ((times > 0) & (times <= 1)).all()
         assert (times > 0.97).float().mean().item() == pytest.approx(0.3 * early + (1 - early) * 0.0034, abs=0.005)
+
+
+def test_training_goes_on_from_an_exported_model(tmp_path: Path) -> None:
+    """The checkpoints are those of its weights, and a trainer takes them up."""
+    sizes = read_recipe().sizes
+    unpack_model(MODEL, tmp_path, minutes=5.0)
+    exported = Flux2KleinPipeline.from_pretrained(MODEL, dtype=torch.float32)
+    text, model = load_average(tmp_path / "denoiser", sizes)
+    for found, kept in ((text, exported.text_encoder), (model, exported.transformer)):
+        assert all(torch.equal(value, found.state_dict()[name]) for name, value in kept.state_dict().items())
+    vae = load_autoencoder(tmp_path / "autoencoder", sizes)
+    assert torch.equal(vae.bn.running_var, exported.vae.bn.running_var)
+    trainer = Trainer(sizes, AutoTokenizer.from_pretrained(tmp_path / "tokenizer"), Plan(6.0), "cpu", Team())
+    assert trainer.load(tmp_path / "denoiser").minutes == 5.0
+    assert torch.equal(trainer.denoiser.x_embedder.weight, exported.transformer.x_embedder.weight)
 
 
 def test_any_text_becomes_tokens() -> None:

@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from limner.backends.pixels import Kept, grey, opaque, resized
+from limner.backends.pixels import Finish, Kept, alike, grey, opaque, picture_of, resized
+from limner.catalogue.sizing import native_size
 from limner.catalogue.spec import TEXT_LENGTH, ModelSpec, ParamSpec, Route
 from limner.core import Event, Finished, Lora, Operation, ParamValue, Picture, Preview, Progress, Request, Warning
 from limner.engine import EngineSettings, EngineStats, LoadedModel, ModelSource, Result, Sample, Timings
@@ -67,7 +68,7 @@ class LocalBackend:
     async def generate(self, request: Request) -> AsyncGenerator[Event, None]:
         """Draw ``request.n`` samples; closing the iterator cancels all of them."""
         engine, info = self._require(request.model)
-        samples, warnings, kept = await asyncio.to_thread(
+        samples, warnings, finish = await asyncio.to_thread(
             _prepared, engine, info, self._spec_of(request.model), request
         )
         inbox = _Inbox(asyncio.get_running_loop(), samples, info.revision, warnings)
@@ -77,8 +78,8 @@ class LocalBackend:
                 tickets.append(engine.submit(sample, _Ear(inbox, index)))
             while True:
                 event = await inbox.next()
-                if kept is not None:
-                    event = await asyncio.to_thread(_restored, event, kept)
+                if not isinstance(event, Progress):
+                    event = await asyncio.to_thread(_finished, event, finish)
                 yield event
                 if isinstance(event, Finished):
                     return
@@ -211,15 +212,26 @@ def _route(spec: ModelSpec) -> Route:
 
 def _prepared(
     engine: "Engine", info: LoadedModel, spec: ModelSpec, request: Request
-) -> tuple[list[Sample], tuple[Warning, ...], Kept | None]:
-    """What to submit, what to warn of, and what to put back into the pictures. Takes a moment: not for the loop."""
-    samples = _samples(engine, info, spec, request)
+) -> tuple[list[Sample], tuple[Warning, ...], Finish]:
+    """What to submit, what to warn of, and what to do with the pictures. Takes a moment: not for the loop."""
+    drawn = _at_native_size(request, spec)
+    samples = _samples(engine, info, spec, drawn)
     engine.inspect_loras(request.model, samples[0].loras)
     readings = _readings(engine, samples[0], request)
     length = _text_length(samples[0], list(readings.values()), _route(spec).text_lengths)
     samples = [replace(sample, arguments={**sample.arguments, **length}) for sample in samples]
     kept = None if request.mask is None else Kept(opaque(request.inputs[0]), grey(request.mask))
-    return samples, _cut_texts(readings), kept
+    return samples, _cut_texts(readings), Finish(request.size, kept)
+
+
+def _at_native_size(request: Request, spec: ModelSpec) -> Request:
+    """``request`` with the size and the pictures that a model gets which draws one area alone: references count for it
+    where they lie, so they are brought to the size of what is drawn."""
+    if spec.sizes.native_pixels is None or request.size is None:
+        return request
+    size = native_size(request.size, spec.sizes)
+    inputs = tuple(picture_of(resized(opaque(picture), size)) for picture in request.inputs)
+    return replace(request, size=size, inputs=inputs)
 
 
 def _samples(engine: "Engine", info: LoadedModel, spec: ModelSpec, request: Request) -> list[Sample]:
@@ -280,18 +292,19 @@ def _argument(name: str, param: ParamSpec | None, takes: frozenset[str], pipelin
 def _extent(request: Request, takes: frozenset[str]) -> dict[str, ParamValue]:
     if request.size is None:
         return {}
-    extent = {"height": request.size.height_px, "width": request.size.width_px}
+    extent = {"height": request.size.height_px, "width": request.size.width_px, "max_area": request.size.pixels}
     return {name: value for name, value in extent.items() if name in takes}
 
 
 def _pictures(request: Request, takes: frozenset[str], pipeline: str) -> dict[str, object]:
     """Inputs and mask under the names that the pipeline has for them. A list means several references.
 
-    Where the picture itself decides the size of what is drawn, it is brought to the requested one.
+    Where the picture itself decides the size of what is drawn, or is what drawing begins with, it is brought to the
+    requested one.
     """
     if not request.inputs:
         return {}
-    decides = request.mask is not None or not {"height", "width"} <= takes
+    decides = request.mask is not None or not {"height", "width"} <= takes or "strength" in takes
     images = [
         resized(opaque(picture), request.size if decides and i == 0 else None)
         for i, picture in enumerate(request.inputs)
@@ -303,17 +316,17 @@ def _pictures(request: Request, takes: frozenset[str], pipeline: str) -> dict[st
     if len(images) > 1:
         if "image_reference" not in takes:
             raise InvalidRequest(f"{pipeline} takes one picture and a mask, not {len(images)} pictures", param="image")
-        given["image_reference"] = images[1] if len(images) == 2 else images[1:]
+        given["image_reference"] = images[1] if len(images) == 2 else alike(images[1:])
     return given
 
 
-def _restored(event: Event, kept: Kept) -> Event:
-    """``event`` with what the mask keeps put back into its pictures."""
+def _finished(event: Event, finish: Finish) -> Event:
+    """``event`` with its pictures as they were asked for."""
     match event:
         case Preview():
-            return replace(event, picture=kept.restored(event.picture))
+            return replace(event, picture=finish(event.picture))
         case Finished():
-            pictures = (kept.restored(one) if isinstance(one, Picture) else one for one in event.pictures)
+            pictures = (finish(one) if isinstance(one, Picture) else one for one in event.pictures)
             return replace(event, pictures=tuple(pictures))
     return event
 

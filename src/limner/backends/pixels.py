@@ -1,12 +1,16 @@
 """Pictures on their way into a pipeline and out again. Pure Pillow; knows neither engine nor loop."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import PIL.Image
+import PIL.ImageOps
 
 from limner.core import Picture, Size
 from limner.media.convert import from_image, to_image
 
+REFERENCE_PIXELS = 1024 * 1024
 _WHITE = (255, 255, 255)
 
 
@@ -30,6 +34,29 @@ def resized(image: PIL.Image.Image, size: Size | None) -> PIL.Image.Image:
     if size is None or image.size == (size.width_px, size.height_px):
         return image
     return image.resize((size.width_px, size.height_px), PIL.Image.Resampling.LANCZOS)
+
+
+def alike(images: Sequence[PIL.Image.Image]) -> list[PIL.Image.Image]:
+    """References for pipelines that cut all of a list to the first one's size, and take that at any area: the first
+    brought below `REFERENCE_PIXELS`, the others whole inside its frame, on white."""
+    width, height = images[0].size
+    factor = min(1.0, math.sqrt(REFERENCE_PIXELS / (width * height)))
+    frame = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return [PIL.ImageOps.pad(image, frame, PIL.Image.Resampling.LANCZOS, _WHITE) for image in images]
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """What is done to a drawn picture: it is brought to ``size``, which some pipelines only take as a hint, and gets
+    back what a masked edit left alone."""
+
+    size: Size | None = None
+    kept: "Kept | None" = None
+
+    def __call__(self, drawn: Picture) -> Picture:
+        """The picture as it was asked for."""
+        brought = drawn if self.size in (None, drawn.size) else picture_of(resized(to_image(drawn), self.size))
+        return brought if self.kept is None else self.kept.restored(brought)
 
 
 @dataclass(frozen=True, slots=True)

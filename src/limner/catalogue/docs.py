@@ -91,8 +91,14 @@ def _extent(rules: SizeRules) -> str:
         return f"Sizes: {', '.join(map(str, rules.choices))}."
     return (
         f"Sides are multiples of {rules.multiple}, from {rules.min_side_px} to {rules.max_side_px}, together at most "
-        f"{rules.max_pixels:,} pixels."
+        f"{rules.max_pixels:,} pixels.{_native(rules)}"
     )
+
+
+def _native(rules: SizeRules) -> str:
+    if rules.native_pixels is None:
+        return ""
+    return f" All is drawn at about {rules.native_pixels:,} pixels and brought to its size."
 
 
 def _count(number: int, what: str) -> str:
