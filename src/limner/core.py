@@ -70,6 +70,8 @@ class Picture:
 
 ImageFormat = Literal["png", "jpeg", "webp"]
 Background = Literal["auto", "opaque", "transparent"]
+MAX_EDGE_PX: Mapping[ImageFormat, int] = {"png": 2**31 - 1, "jpeg": 65_500, "webp": 16_383}
+"""The longest side that a file of the format holds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from limner.api.a1111.upscaling import enlarging
 from limner.api.app import create_app
 from limner.config import Settings
-from limner.core import Operation, Size
+from limner.core import Operation, Picture, Size
+from limner.errors import InvalidRequest
 from tests.api.test_a1111 import opened
 from tests.api.test_a1111_images import encoded, noise, pixels
-from tests.fakes import FakeBackend, opener
+from tests.fakes import FakeBackend, builtin, opener
 
 ENLARGING = "magnific"
 
@@ -90,6 +92,28 @@ async def test_a_model_of_certain_factors_comes_to_the_size_that_was_asked_for(
             body = await enlarged(client, upscaler_1="resample", upscaling_resize=factor)
             assert backend.requests[-1].size == Size(40 * drawn, 30 * drawn)
             assert opened(body["image"]).size == (round(40 * factor), round(30 * factor))
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted", "scale"),
+    [
+        (Size(3000, 2000), Size(7500, 5000), "2"),
+        (Size(1000, 2500), Size(3000, 7500), "4"),
+        (Size(100, 3000), Size(500, 15_000), "4"),
+        (Size(100, 100), Size(50, 50), "2"),
+    ],
+)
+def test_no_factor_makes_more_than_the_model_can(size: Size, wanted: Size, scale: str) -> None:
+    picture = Picture("L", size, bytes(size.pixels))
+    request = enlarging(builtin().get("resample"), picture, wanted, timeout_s=60, param="upscaler_1")
+    assert request.params == {"scale": scale}
+
+
+def test_a_picture_too_large_for_every_factor_is_refused_by_the_upscalers_name() -> None:
+    picture = Picture("L", Size(6000, 4000), bytes(6000 * 4000))
+    with pytest.raises(InvalidRequest, match="'resample' makes a picture of 6000x4000") as refused:
+        enlarging(builtin().get("resample"), picture, Size(7500, 5000), timeout_s=60, param="hr_upscaler")
+    assert refused.value.param == "hr_upscaler"
 
 
 async def test_several_pictures(client: httpx2.AsyncClient) -> None:

@@ -1,5 +1,6 @@
 """A1111's img2img: pictures, masks and everything that is said about them."""
 
+import asyncio
 import base64
 import io
 import json
@@ -10,7 +11,7 @@ import httpx2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from limner.api.app import create_app
 from limner.config import Settings
@@ -139,7 +140,7 @@ async def test_blur_and_fill_prepare_what_is_repainted(client: httpx2.AsyncClien
         await drawn(client, **given, inpainting_fill=fill)
     for request, green in zip(backend.requests, (False, True), strict=True):
         assert request.mask is not None
-        assert len(np.unique(pixels(request.mask))) > 8  # blurred by default
+        assert (len(np.unique(pixels(request.mask))) > 8) is green  # blurred by default, unless it is pasted softly
         assert (pixels(request.inputs[0])[64, 64, 1] > 200) is np.bool_(green)
     body = await drawn(client, **given, inpainting_fill=2)
     assert warned(body) == ["inpainting_fill"]
@@ -163,6 +164,67 @@ async def test_only_what_is_masked_is_drawn_and_put_back(client: httpx2.AsyncCli
     inside[60:90, 100:140] = True
     assert (result[~inside] == original[~inside]).all()
     assert (result[inside] == pixels(flat(Size(1, 1), 4))[0, 0]).all()
+
+
+SOFT = encoded(square_mask((200, 160), (80, 50, 140, 100)))
+
+
+def softened(mask: str) -> NDArray[np.float64]:
+    """How much of the drawn picture A1111's usual blur leaves to see, per pixel and channel."""
+    blurred = opened(mask).convert("L").filter(ImageFilter.GaussianBlur(4))
+    return np.asarray(blurred)[:, :, None] / 255
+
+
+@pytest.mark.parametrize("fill", [0, 1])
+async def test_a_parts_soft_edge_is_blended_once(client: httpx2.AsyncClient, backend: FakeBackend, fill: int) -> None:
+    """The model repaints all that the edge shows of its work; what it is blended with is the original."""
+    picture = noise(200, 160)
+    body = await drawn(client, init_images=[encoded(picture)], mask=SOFT, inpainting_fill=fill, seed=4)
+    (request,) = backend.requests
+    assert request.mask is not None
+    assert np.unique(pixels(request.mask)).tolist() == [0, 255]
+    share = softened(SOFT)
+    mixed = pixels(flat(Size(1, 1), 4))[0, 0] * share + pixels(picture) * (1 - share)
+    assert np.abs(pixels(opened(body["images"][0])) - mixed).max() <= 1
+
+
+async def test_soft_edges_show_the_original_and_not_what_fills_the_mask(
+    client: httpx2.AsyncClient, backend: FakeBackend
+) -> None:
+    picture = noise(200, 160)
+    body = await drawn(client, init_images=[encoded(picture)], mask=SOFT, inpainting_fill=0, inpaint_full_res=False,
+                       width=200, height=160, seed=4)  # fmt: skip
+    (request,) = backend.requests
+    assert request.mask is not None
+    hidden = pixels(request.mask)[:, :, 0] == 255
+    given = pixels(request.inputs[0])
+    assert (given[~hidden] == pixels(picture)[~hidden]).all()
+    assert np.abs(given - pixels(picture))[hidden].mean() > 20
+    result = opened(body["images"][0])
+    share = np.asarray(opened(SOFT).convert("L").filter(ImageFilter.GaussianBlur(4)).resize(result.size))[..., None]
+    original = pixels(picture.resize(result.size, Image.Resampling.LANCZOS))
+    mixed = (pixels(flat(Size(1, 1), 4))[0, 0] * (share / 255)) + original * (1 - share / 255)
+    assert np.abs(pixels(result) - mixed).mean() < 1
+
+
+async def test_what_nobody_waits_for_is_filled_only_where_nothing_else_shows(
+    client: httpx2.AsyncClient, backend: FakeBackend
+) -> None:
+    picture = noise(200, 160)
+    asked = {"prompt": "x", "init_images": [encoded(picture)], "mask": SOFT, "inpainting_fill": 0}
+    reply = await client.post("/img2img", json={**asked, "width": 200, "height": 160, "inpaint_full_res": False},
+                              headers={"Prefer": "respond-async"})  # fmt: skip
+    assert reply.status_code == 202, reply.text
+    for _ in range(100):
+        if backend.requests:
+            break
+        await asyncio.sleep(0.05)
+    (request,) = backend.requests
+    assert request.mask is not None
+    whole = pixels(request.mask)[:, :, 0] == 255
+    changed = (pixels(request.inputs[0]) != pixels(picture)).any(axis=2)
+    assert changed[whole].mean() > 0.9
+    assert not changed[~whole].any()
 
 
 async def test_init_images_come_back_only_where_asked(client: httpx2.AsyncClient) -> None:

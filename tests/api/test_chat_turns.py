@@ -458,3 +458,36 @@ async def test_the_servers_own_links_are_read_by_every_route(client: httpx2.Asyn
     assert caption.json() == {"caption": "A red circle."}
     listed = [one["title"] for one in (await client.get("/sdapi/v1/sd-models")).json()]
     assert listed == ["sketch"]
+
+
+BLUE_AND_LARGE = "make it blue, 4000x3000"
+
+
+@pytest.mark.parametrize("dialect", ["chat", "responses", "gemini", "agent"])
+async def test_a_size_in_words_that_cannot_be_drawn_is_told(
+    app: FastAPI, client: httpx2.AsyncClient, backend: FakeBackend, dialect: str
+) -> None:
+    parts = [{"type": "input_text", "text": BLUE_AND_LARGE}, {"type": "input_image", "image_url": RED}]
+    part = {"inlineData": {"mimeType": "image/png", "data": RED.partition(",")[2]}}
+    asked: dict[str, tuple[str, dict[str, Any]]] = {
+        "chat": (URL, {"messages": [*DRAWN, user(BLUE_AND_LARGE)]}),
+        "responses": ("/v1/responses", {"input": [{"role": "user", "content": parts}], "tools": DRAWS}),
+        "gemini": (GEMINI, {"contents": [{"parts": [{"text": BLUE_AND_LARGE}, part]}]}),
+        "agent": (URL, {"messages": [user("a tower, as large as you can")]}),
+    }
+    if dialect == "agent":
+        sized = calls(call("generate_image", "call00001", prompt="a tower", size="4000x3000"))
+        await with_language(app, sized, words("Here."))
+    url, body = asked[dialect]
+    reply = await client.post(url, json=body if dialect == "gemini" else {"model": "limner/auto", **body})
+    assert reply.status_code == 200, reply.text[:500]
+    told = [one for one in reply.json()["limner"]["warnings"] if "4000x3000" in one["message"]]
+    assert [(one["param"], one["code"]) for one in told] == [("size", "adjusted")]
+    assert str(backend.requests[-1].size) in told[0]["message"]
+
+
+async def test_a_tier_beside_proportions_in_words(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
+    await said(client, *DRAWN, user("make it blue, 16:9"), image_config={"image_size": "2K"})
+    assert str(backend.requests[-1].size) == "512x352"
+    await said(client, *DRAWN, user("make it blue"), image_config={"image_size": "2K"})
+    assert str(backend.requests[-1].size) == "512x512"

@@ -124,6 +124,16 @@ async def test_resolution_and_format(client: httpx2.AsyncClient, backend: FakeBa
     assert pictures(reply.json())[0].format == "WEBP"
 
 
+async def test_a_resolution_alone_keeps_the_pictures_proportions(
+    client: httpx2.AsyncClient, backend: FakeBackend
+) -> None:
+    for tier, size in (("1K", Size(288, 192)), ("2K", Size(512, 352))):
+        parts = [*said("make it blue")["parts"], inline(png(size=(96, 64)))]
+        reply = await client.post(URL, json=asking({"parts": parts}, imageConfig={"imageSize": tier}))
+        assert reply.status_code == 200, reply.text
+        assert backend.requests[-1].size == size
+
+
 async def test_the_models_own_parameters(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
     config = {"numInferenceSteps": 4, "imageConfig": {"negative_prompt": "green"}}
     reply = await client.post(URL, json=asking(said("x"), **config))

@@ -9,10 +9,12 @@ import httpx2
 import pytest
 from PIL import Image
 
-from limner.core import Operation
+from limner.catalogue.sizing import fit
+from limner.core import Operation, Size
 from limner.errors import UpstreamFailed
 from tests.api.test_chat import BLUE, GREEN, RED, first_colors
-from tests.fakes import FakeBackend
+from tests.api.test_edits import data_url, png
+from tests.fakes import FakeBackend, builtin
 
 URL = "/api/v1/images"
 ASKED: dict[str, Any] = {"model": "sketch", "prompt": "a red circle"}
@@ -47,8 +49,8 @@ async def test_its_fields(client: httpx2.AsyncClient, backend: FakeBackend) -> N
     assert body["limner"]["warnings"] == [
         {
             "param": "size",
-            "code": "unverified",
-            "message": "sketch has practised 256x256; it draws other sizes less well",
+            "code": "adjusted",
+            "message": "sketch draws areas of 256x256: the picture was drawn at 320x160 and brought to 512x256",
         }
     ]
 
@@ -66,6 +68,36 @@ async def test_its_fields(client: httpx2.AsyncClient, backend: FakeBackend) -> N
 async def test_sizes(client: httpx2.AsyncClient, backend: FakeBackend, fields: dict[str, Any], size: str) -> None:
     assert (await client.post(URL, json={**ASKED, **fields})).status_code == 200
     assert str(backend.requests[-1].size) == size
+
+
+@pytest.mark.parametrize(
+    ("prompt", "picture", "ratio"),
+    [
+        ("a red circle", None, Size(1, 1)),
+        ("a red circle, 16:9", None, Size(16, 9)),
+        ("a red circle, 128x192", None, Size(2, 3)),
+        ("make it blue", (96, 64), Size(3, 2)),
+        ("make it blue, 16:9", (64, 96), Size(2, 3)),
+    ],
+)
+@pytest.mark.parametrize(("tier", "side"), [("512", 128), ("1K", 256), ("2K", 512)])
+async def test_a_tier_alone_leaves_the_proportions_to_the_picture_or_the_prompt(
+    client: httpx2.AsyncClient, backend: FakeBackend, prompt: str, picture: Any, ratio: Size, tier: str, side: int
+) -> None:
+    references = [] if picture is None else [data_url(png(size=picture))]
+    fields = {"prompt": prompt, "input_references": references, "resolution": tier}
+    reply = await client.post(URL, json={**ASKED, **fields})
+    assert reply.status_code == 200, reply.text
+    wanted = fit(builtin().get("sketch").sizes, ratio.width_px, ratio.height_px, side * side)
+    assert backend.requests[-1].size == wanted
+
+
+async def test_a_size_beside_a_tier_is_of_that_tier(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
+    assert (await client.post(URL, json={**ASKED, "size": "256x320", "resolution": "1K"})).status_code == 200
+    assert str(backend.requests[-1].size) == "256x320"
+    for tier in ("512", "2K"):
+        refused = await client.post(URL, json={**ASKED, "size": "256x320", "resolution": tier})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "size")
 
 
 async def test_references_are_edited(client: httpx2.AsyncClient, backend: FakeBackend) -> None:

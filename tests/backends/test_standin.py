@@ -144,6 +144,13 @@ def test_pictures_that_the_stand_in_could_not_look_at_are_brought_to_a_size_that
     assert small.inputs[0].size == Size(64, 64)
 
 
+def test_what_a_stand_in_draws_over_is_left_as_it_is() -> None:
+    request = asked("sdxl", picture(9, 9), operation=Operation.VARY)
+    made, _ = adapted(request, CATALOGUE.get("sdxl"), SKETCH)
+    assert made.operation is Operation.VARY
+    assert made.inputs[0].size == Size(9, 9)
+
+
 async def test_what_a_mask_keeps_is_the_original_at_the_size_asked_for() -> None:
     left = Picture("L", Size(80, 70), (b"\xff" * 40 + b"\0" * 40) * 70)
     request = asked("flux_pro_fill", picture(), mask=left)

@@ -142,7 +142,7 @@ def test_an_extended_picture_is_as_large_as_itself_and_its_sides(
 ) -> None:
     resolution = extended(params, model, size)
     assert str(resolution.request.size) == drawn
-    assert [warning for warning in resolution.warnings if warning.code != "unverified"] == []
+    assert resolution.warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -179,6 +179,13 @@ def test_a_region_edit_keeps_its_pictures_size_unless_another_is_asked_for(size:
 def test_a_variation_is_sized_as_an_edit() -> None:
     given = (picture(400, 200),)
     assert ask("sketch", VARY, inputs=given).request.size == ask("sketch", Operation.EDIT, inputs=given).request.size
+
+
+def test_a_variation_that_is_drawn_over_its_picture_takes_any() -> None:
+    assert ask("sketch", VARY, inputs=(picture(20, 20),)).request.operation is VARY
+    assert ask("sketch", VARY, inputs=(picture(1200, 100),)).request.operation is VARY
+    with pytest.raises(InvalidRequest, match="sides from 64 pixels"):
+        ask("black-forest-labs/FLUX.2-dev", VARY, inputs=(picture(20, 20),))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from limner.core import Picture, Size
 from limner.errors import InvalidRequest
 from limner.media.canvas import Box
-from limner.media.inpainting import filled, marked, painted_mask
+from limner.media.inpainting import filled, hardened, marked, painted_mask
 
 SIZE = Size(64, 64)
 LEFT = np.s_[:, :32]
@@ -68,6 +68,14 @@ def test_the_marked_part_is_found() -> None:
     values = np.zeros((64, 64), np.uint8)
     values[10:20, 30:45] = 255
     assert marked(grey(values)) == Box(30, 10, 45, 20)
+
+
+def test_a_soft_edge_is_hardened_on_either_side() -> None:
+    values = np.tile(np.array([0, 1, 127, 128, 254, 255] + [0] * 58, np.uint8), (64, 1))
+    for least, count in ((1, 5), (128, 3), (255, 1)):
+        hard = read(hardened(grey(values), least))
+        assert hard[0].tolist() == [255 if value >= least else 0 for value in values[0]]
+        assert np.count_nonzero(hard[0]) == count
 
 
 def test_what_lies_under_the_mask_gets_the_colours_around_it() -> None:

@@ -13,10 +13,11 @@ from limner.api.asking import keep_background
 from limner.api.calls import timeout_s_of
 from limner.api.drawing import Drawing
 from limner.api.gateway import gateway_of
+from limner.api.shapes import at_tier
 from limner.api.sources import Named, read_source, read_sources, within
 from limner.catalogue.images import operation_for
 from limner.catalogue.spec import ModelSpec
-from limner.core import Operation, Picture, Request, Said, Warning
+from limner.core import Operation, Picture, Request, Said, Size, Warning
 from limner.errors import InvalidRequest, ModelNotFound
 from limner.media.mask import as_mask
 
@@ -84,7 +85,7 @@ async def to_request(http: HttpRequest, spec: ModelSpec, brief: Brief) -> tuple[
         inputs=inputs,
         mask=await _mask(http, brief.mask, inputs, limit_s),
         n=drawing.n,
-        size=drawing.size,
+        size=_size(brief, inputs, spec),
         seed=drawing.seed,
         output=drawing.output,
         params=drawing.params,
@@ -93,6 +94,13 @@ async def to_request(http: HttpRequest, spec: ModelSpec, brief: Brief) -> tuple[
         history=brief.history,
     )
     return keep_background(request, drawing.warnings)
+
+
+def _size(brief: Brief, inputs: Sequence[Picture], spec: ModelSpec) -> Size | None:
+    drawing = brief.drawing
+    if drawing.size is not None or drawing.tier_pixels is None:
+        return drawing.size
+    return at_tier(drawing.tier_pixels, spec, inputs, brief.prompt)
 
 
 async def _mask(http: HttpRequest, mask: Named | None, inputs: Sequence[Picture], limit_s: float) -> Picture | None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from limner.api.asking import output_of
 from limner.api.openai.fields import TAKEN_WITHOUT_EFFECT, read_loras
-from limner.api.shapes import SHAPE_WORDS, has_shape_words, size_in_words
+from limner.api.shapes import SHAPE_WORDS, Worded, has_shape_words, is_of_tier, size_in_words
 from limner.api.validation import checked_fields
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import SHOWN_CHARS, shown
@@ -44,7 +44,8 @@ class DrawFields(BaseModel):
 @dataclass(frozen=True, slots=True)
 class Drawing:
     """The fields of one request, settled as far as that goes without its pictures. ``names`` has what the client
-    called otherwise than we do: ours -> theirs."""
+    called otherwise than we do: ours -> theirs. ``tier_pixels`` is the area where there is no ``size`` and a tier says
+    that much of it."""
 
     n: int
     size: Size | None
@@ -54,6 +55,7 @@ class Drawing:
     timeout_s: float | None
     names: Mapping[str, str]
     warnings: tuple[Warning, ...] = ()
+    tier_pixels: int | None = None
 
 
 def merged(*places: tuple[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -88,19 +90,20 @@ def settle(given: Mapping[str, Any], spec: ModelSpec, *, tolerated: bool, by_tab
     judged = {*spec.params, *(by_table if is_complete(spec) else ())}
     own = {name: value for name, value in given.items() if name in judged}
     fields, names = _under_our_names({name: value for name, value in given.items() if name not in own})
-    with_shape = None if has_shape_words(spec) else size_in_words(_taken(fields, SHAPE_WORDS), spec)
+    worded = Worded() if has_shape_words(spec) else size_in_words(_taken(fields, SHAPE_WORDS), spec)
     ignored = _without_effect(fields, spec) if tolerated else ()
     checked = _checked(fields, names)
-    size = _size(checked)
+    size = _agreed(_size(checked), worded)
     return Drawing(
         n=1 if checked.n is None else checked.n,
-        size=_agreed(size, with_shape),
+        size=size,
         seed=checked.seed,
         output=output_of(checked),
         params=_params({**own, **(checked.model_extra or {})}),
         timeout_s=checked.timeout,
         names=names,
         warnings=(*ignored, *_lossless(checked)),
+        tier_pixels=worded.tier_pixels if size is None else None,
     )
 
 
@@ -193,12 +196,20 @@ def _size(fields: DrawFields) -> Size | None:
     return sides if size is None else size
 
 
-def _agreed(size: Size | None, shape: Size | None) -> Size | None:
-    if size is not None and shape is not None and size != shape:
+def _agreed(size: Size | None, worded: Worded) -> Size | None:
+    if size is None:
+        return worded.size
+    words = " and ".join(SHAPE_WORDS)
+    if worded.size is not None and size != worded.size:
         raise InvalidRequest(
-            f"'size' is '{size}' and {' and '.join(SHAPE_WORDS)} make it '{shape}': give one or the other", param="size"
+            f"'size' is '{size}' and {words} make it '{worded.size}': give one or the other", param="size"
         )
-    return shape if size is None else size
+    if worded.tier_pixels is not None and not is_of_tier(size, worded.tier_pixels):
+        raise InvalidRequest(
+            f"'size' is '{size}' and {words} make it about {worded.tier_pixels:,} pixels: give one or the other",
+            param="size",
+        )
+    return size
 
 
 def _parsed(size: str | None) -> Size | None:

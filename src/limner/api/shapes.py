@@ -4,13 +4,15 @@ Owns that arithmetic. A model whose own table has such parameters is left to the
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from limner.catalogue.aspect import infer
 from limner.catalogue.sizing import fit
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import shown
-from limner.core import Size
+from limner.core import Picture, Size
 from limner.errors import InvalidRequest
 
 TIER_WORDS = ("resolution", "image_size")
@@ -21,8 +23,16 @@ TIERS: Mapping[str, float] = {"512": 0.5, "0.5k": 0.5, "1k": 1.0, "2k": 2.0, "4k
 _RATIO = re.compile(r"([1-9]\d{0,2})\s*[:x]\s*([1-9]\d{0,2})")
 
 
-def size_in_words(fields: Mapping[str, Any], spec: ModelSpec) -> Size | None:
-    """The size that the SHAPE_WORDS among ``fields`` amount to for ``spec``, None where they leave it open.
+@dataclass(frozen=True, slots=True)
+class Worded:
+    """What words say of a size: all of it, or with a tier alone its area, or nothing."""
+
+    size: Size | None = None
+    tier_pixels: int | None = None
+
+
+def size_in_words(fields: Mapping[str, Any], spec: ModelSpec) -> Worded:
+    """What the SHAPE_WORDS among ``fields`` amount to for ``spec``.
 
     Raises InvalidRequest naming the word, its value and what is allowed.
     """
@@ -30,12 +40,31 @@ def size_in_words(fields: Mapping[str, Any], spec: ModelSpec) -> Size | None:
     sides = next((text for name, text in words.items() if name in TIER_WORDS and _is_size(text)), None)
     ratio, factor = _ratio(words.get("aspect_ratio", "auto")), _factor(words, spec)
     if sides is not None:
-        return Size.parse(sides)
-    if ratio is None and factor == 1.0:
-        return None
-    default = spec.sizes.default
-    width, height = ratio or (default.width_px, default.height_px)
-    return fit(spec.sizes, width, height, round(default.pixels * factor**2))
+        return Worded(Size.parse(sides))
+    pixels = round(spec.sizes.default.pixels * (1.0 if factor is None else factor) ** 2)
+    if ratio is not None:
+        return Worded(fit(spec.sizes, *ratio, pixels))
+    return Worded(tier_pixels=None if factor is None else pixels)
+
+
+def at_tier(tier_pixels: int, spec: ModelSpec, inputs: Sequence[Picture], prompt: str) -> Size:
+    """The size of that area in the proportions of the first picture, or else those that the prompt names, or else the
+    default's."""
+    named, default = infer(prompt), spec.sizes.default
+    if inputs:
+        width, height = inputs[0].size.width_px, inputs[0].size.height_px
+    elif named is not None:
+        width, height = named.width, named.height
+    elif tier_pixels == default.pixels:
+        return default
+    else:
+        width, height = default.width_px, default.height_px
+    return fit(spec.sizes, width, height, tier_pixels)
+
+
+def is_of_tier(size: Size, tier_pixels: int) -> bool:
+    """Whether no other tier is nearer to ``size``; the next ones have four times the area, or a quarter."""
+    return tier_pixels < 2 * size.pixels < 4 * tier_pixels
 
 
 def tier_in_words_of(fields: Mapping[str, Any], spec: ModelSpec) -> tuple[dict[str, Any], dict[str, str]]:
@@ -92,10 +121,10 @@ def _ratio(text: str) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-def _factor(words: Mapping[str, str], spec: ModelSpec) -> float:
-    """How much longer the sides are than the default's: the tier that is given, 1 without one."""
+def _factor(words: Mapping[str, str], spec: ModelSpec) -> float | None:
+    """How much longer the sides are than the default's: the tier that is given, None without one."""
     able = _able(spec)
-    found = 1.0
+    found: float | None = None
     for name in TIER_WORDS:
         text = words.get(name, "auto")
         if text == "auto" or _is_size(text):

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from limner.backends import Backend
 from limner.backends.pixels import Kept, grey, opaque, picture_of, resized
-from limner.catalogue.resolve import UNSEEN, Policy, resolve
+from limner.catalogue.resolve import UNSEEN, Policy, is_drawn_over, resolve
 from limner.catalogue.sizing import fit, problem, snap
 from limner.catalogue.spec import ModelSpec, ParamSpec, SizeRules
 from limner.catalogue.values import checked, shown
@@ -58,7 +58,7 @@ def adapted(request: Request, spec: ModelSpec, target: ModelSpec) -> tuple[Reque
     operation = _operation(request.operation, spec, target)
     kept = operation in UNSEEN  # its size follows from the picture, whoever draws it
     size, sized = (None, ()) if kept else _size(request.size, target.sizes)
-    inputs, cut = _inputs(request, target)
+    inputs, cut = _inputs(replace(request, operation=operation), target)
     params, changed = _params(request, spec, target, operation)
     asked = replace(request, operation=operation, model=target.id, inputs=inputs, size=size, params=params)
     resolution = resolve(asked, target, POLICY)
@@ -87,10 +87,10 @@ def _other_operation(request: Request, operation: Operation) -> tuple[Warning, .
 
 def _size(asked: Size, rules: SizeRules) -> tuple[Size, tuple[Warning, ...]]:
     """The size to draw: what was asked if the target draws it, else the nearest in proportions and area. A target that
-    is cautious about other sizes than its own is not driven to its limits."""
+    draws one area alone is not asked for more: the picture is resampled once."""
     if problem(asked, rules) is None and snap(asked, rules) == asked:
         return asked, ()
-    area = rules.max_pixels if rules.caution is None else rules.default.pixels
+    area = rules.native_pixels or rules.max_pixels
     size = fit(rules, asked.width_px, asked.height_px, min(asked.pixels, area))
     return size, (Warning("size", "adjusted", f"drawn at {size} and resampled to {asked}"),)
 
@@ -98,8 +98,7 @@ def _size(asked: Size, rules: SizeRules) -> tuple[Size, tuple[Warning, ...]]:
 def _inputs(request: Request, target: ModelSpec) -> tuple[tuple[Picture, ...], tuple[Warning, ...]]:
     """As many pictures as the target takes, each large and square enough for it to look at."""
     kept = request.inputs[: target.max_images]
-    under = request.mask is not None or request.operation in UNSEEN
-    first = 1 if under else 0  # under a mask the first picture is drawn over, and may have any size
+    first = 1 if is_drawn_over(request, target) else 0
     fitted = (*kept[:first], *(_looked_at(picture, target.sizes) for picture in kept[first:]))
     left = len(request.inputs) - len(kept)
     if not left:

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
-from limner.catalogue.derived import SIDES
+from limner.catalogue.derived import SIDES, basis
 from limner.catalogue.describe import effective
 from limner.catalogue.fields import MAX_SEED, RANDOM_SEEDS, with_fields, without_ignored_fields
 from limner.catalogue.images import PLAIN, image_params, with_counts
 from limner.catalogue.labels import labelled_size
-from limner.catalogue.outputs import check_output
+from limner.catalogue.outputs import check_edges, check_output
 from limner.catalogue.parameters import settle_params
 from limner.catalogue.sizing import settle_size
-from limner.catalogue.spec import ModelSpec, SizeRules
+from limner.catalogue.spec import LOCAL, ModelSpec
 from limner.catalogue.values import checked, shown
 from limner.config import Settings
 from limner.core import Operation, ParamValue, Request, Warning
@@ -76,6 +76,7 @@ def resolve(request: Request, spec: ModelSpec, policy: Policy) -> Resolution:
     request = replace(request, model=spec.id, prompt=_settled_prompt(request), seed=seed, params=params)
     size, size_warnings = settle_size(request, spec, labelled)
     resolved = replace(request, size=size)
+    check_edges(resolved)
     _check_work(resolved, policy)
     warnings = (*moved, *ignored, *param_warnings, *label_warnings, *size_warnings, *_few_previews(resolved))
     return Resolution(resolved, spec, warnings)
@@ -100,16 +101,21 @@ def _check_pictures(request: Request, spec: ModelSpec, policy: Policy) -> None:
     if operation not in PICTURELESS and not count:
         raise MissingParameter(f"Missing required parameter: {name!r} ({operation.value} needs one)", param=name)
     _check_mask(request)
-    _check_pictures_read(request, spec.sizes)
+    _check_pictures_read(request, spec)
 
 
-def _check_pictures_read(request: Request, rules: SizeRules) -> None:
-    """Refuse what pipelines refuse late and without a name: pictures too small or too long to be looked at.
+def is_drawn_over(request: Request, spec: ModelSpec) -> bool:
+    """Whether the first picture is drawn over at the size asked for, as under a mask: it may have any itself."""
+    if request.mask is not None or request.operation in UNSEEN:
+        return True
+    draws_here = spec.loads is not None and spec.loads.backend == LOCAL
+    return draws_here and basis(spec, request.operation) is Operation.INPAINT
 
-    The picture under a mask is drawn over at the size asked for; it may have any.
-    """
-    under = request.mask is not None or request.operation in UNSEEN
-    for picture in request.inputs[1:] if under else request.inputs:
+
+def _check_pictures_read(request: Request, spec: ModelSpec) -> None:
+    """Refuse what pipelines refuse late and without a name: pictures too small or too long to be looked at."""
+    rules = spec.sizes
+    for picture in request.inputs[1:] if is_drawn_over(request, spec) else request.inputs:
         short, long = sorted((picture.size.width_px, picture.size.height_px))
         if short < rules.min_input_px:
             raise InvalidRequest(

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from fpng import fpng_ext
 from PIL import Image
 
-from limner.core import ImageFormat, Output, Picture
+from limner.core import MAX_EDGE_PX, ImageFormat, Output, Picture
 from limner.errors import InvalidRequest
 from limner.media import exif, xmp
 from limner.media.convert import from_image, to_image
 
 DEFAULT_QUALITY: Mapping[ImageFormat, int] = {"jpeg": 95, "webp": 90}
-MAX_EDGE_PX: Mapping[ImageFormat, int] = {"png": 2**31 - 1, "jpeg": 65_500, "webp": 16_383}
 
 _PNG_HEADER_BYTES = 33  # signature and IHDR
 _FULL_CHROMA_QUALITY = 90

@@ -34,6 +34,11 @@ def painted_mask(picture: Picture, *, invert: bool, blur_px: tuple[float, float]
     return from_image(mask.filter(ImageFilter.GaussianBlur(blur_px)) if any(blur_px) else mask)
 
 
+def hardened(mask: Picture, least: int) -> Picture:
+    """``mask`` without soft edges: 255 where it is ``least`` or more, 0 elsewhere."""
+    return from_image(to_image(mask).point(lambda value: 255 if value >= least else 0))
+
+
 def marked(mask: Picture) -> Box:
     """The smallest box around all that ``mask`` marks, its soft edge included."""
     box = to_image(mask).getbbox()

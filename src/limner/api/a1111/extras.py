@@ -136,7 +136,8 @@ async def _by_model(http: HttpRequest, gateway: Gateway, fields: ExtraImage, mod
     async def read() -> tuple[Request, tuple[Warning, ...]]:
         picture = await read_picture(gateway, fields.image, "image")
         wanted.append(target(fields, picture.size))
-        return enlarging(model.spec, picture, wanted[0].size, timeout_s_of(http, None)), ()
+        timeout_s = timeout_s_of(http, None)
+        return enlarging(model.spec, picture, wanted[0].size, timeout_s=timeout_s, param="upscaler_1"), ()
 
     async def reply(call: Call) -> Response:
         (picture,) = (await call.outcome()).pictures

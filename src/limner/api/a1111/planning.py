@@ -21,24 +21,28 @@ from limner.core import Operation, Picture, Request, Size, Warning
 from limner.errors import InvalidRequest, MissingParameter
 from limner.media.canvas import Box, Fit, around, cut, fitted, put_back
 from limner.media.decode import is_data_url
-from limner.media.inpainting import filled, marked, painted_mask
+from limner.media.inpainting import filled, hardened, marked, painted_mask
 from limner.roster import Roster
 
 FITS: Mapping[int, Fit] = {0: "stretch", 1: "crop", 2: "fill", 3: "stretch"}
+TOUCHED, HALF, HIDDEN = 1, 128, 255  # of a mask: where something of what is drawn shows, and where nothing else does
 PREVIEWS_OF_ONE, PREVIEWS_OF_MANY = 3, 1  # each costs the decoding of a picture
 
 
 @dataclass(frozen=True, slots=True)
 class Paste:
-    """Where what was drawn belongs: into the part ``box`` of ``original``, under ``mask``."""
+    """Where what was drawn belongs: into the part ``box`` of ``original``, or all over it, under ``mask``."""
 
     original: Picture
-    box: Box
     mask: Picture
+    box: Box | None = None
 
     def finished(self, drawn: Picture) -> Picture:
-        """The whole picture. Resamples: not for the event loop."""
-        return put_back(drawn, self.original, self.box, self.mask)
+        """The whole picture; drawn all over it, as large as it was drawn. Resamples: not for the event loop."""
+        if self.box is not None:
+            return put_back(drawn, self.original, self.box, self.mask)
+        original, mask = (fitted(one, drawn.size, "stretch") for one in (self.original, self.mask))
+        return put_back(drawn, original, Box(0, 0, drawn.size.width_px, drawn.size.height_px), mask)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,19 +231,27 @@ def _start(
     request: Request, fields: ImageFields, picture: Picture, mask: Picture | None, *, whole: bool
 ) -> tuple[Request, Paste | None]:
     """The request with its picture and mask at the size that is drawn. Resamples: not for the event loop."""
-    if mask is None:
-        size = request.size or picture.size
-        return replace(request, inputs=(fitted(picture, size, FITS[fields.resize_mode]),), size=request.size), None
-    painted = _painted(fields, fitted(mask, picture.size, "stretch"))
-    source = filled(picture, painted) if fields.inpainting_fill == 0 else picture
+    if mask is not None:
+        return _masked(request, fields, picture, _painted(fields, fitted(mask, picture.size, "stretch")), whole=whole)
     size = request.size or picture.size
+    return replace(request, inputs=(fitted(picture, size, FITS[fields.resize_mode]),)), None
+
+
+def _masked(
+    request: Request, fields: ImageFields, picture: Picture, painted: Picture, *, whole: bool
+) -> tuple[Request, Paste | None]:
+    size, how, fills = request.size or picture.size, FITS[fields.resize_mode], fields.inpainting_fill == 0
+    touched = hardened(painted, TOUCHED)
+    # Without a paste a soft edge is blended with what lies under it, which must be the original then.
+    source = filled(picture, hardened(painted, HIDDEN) if whole else touched) if fills else picture
     if fields.inpaint_full_res and not whole:
         box = around(marked(painted), fields.inpaint_full_res_padding, size, picture.size)
-        inputs, mask = cut(source, box), cut(painted, box)
-        given = replace(request, inputs=(fitted(inputs, size, "stretch"),), mask=fitted(mask, size, "stretch"))
-        return given, Paste(picture, box, painted)
-    how = FITS[fields.resize_mode]
-    return replace(request, inputs=(fitted(source, size, how),), mask=fitted(painted, size, how)), None
+        part, under = (fitted(cut(one, box), size, "stretch") for one in (source, touched))
+        return replace(request, inputs=(part,), mask=hardened(under, HALF)), Paste(picture, painted, box)
+    given, under, soft = (fitted(one, size, how) for one in (source, touched, painted))
+    if whole or not fills:
+        return replace(request, inputs=(given,), mask=soft), None
+    return replace(request, inputs=(given,), mask=hardened(under, HALF)), Paste(fitted(picture, size, how), soft)
 
 
 def _painted(fields: ImageFields, mask: Picture) -> Picture:

@@ -75,9 +75,10 @@ class SecondPass:
         return _scaled(size, fields.hr_scale, "hr_scale")
 
     def to_enlarge(self, picture: Picture) -> Request:
-        """The job that enlarges ``picture``."""
+        """The job that enlarges ``picture``. Raises InvalidRequest for one that the model cannot enlarge."""
         assert self.model is not None, "resampling takes no job"
-        return enlarging(self.model, picture, self.target(picture.size).size, self.request.timeout_s)
+        wanted = self.target(picture.size).size
+        return enlarging(self.model, picture, wanted, timeout_s=self.request.timeout_s, param="hr_upscaler")
 
     def over(self, picture: Picture, first: Size, seed: int) -> Request:
         """The job that draws over ``picture``, which was of size ``first``, or has been enlarged from it, and its seed.

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
+from limner.catalogue.sizing import problem
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import shown
 from limner.core import Operation, Picture, Request, Size
@@ -143,17 +144,28 @@ def blended(picture: Picture, wanted: Target, fields: ExtraFields) -> Picture:
     return cropped(large, wanted)
 
 
-def enlarging(spec: ModelSpec, picture: Picture, wanted: Size, timeout_s: float) -> Request:
+def enlarging(spec: ModelSpec, picture: Picture, wanted: Size, *, timeout_s: float, param: str) -> Request:
     """The job by which the model enlarges ``picture`` to ``wanted``, or, where it has only certain factors, by the
-    least that reaches it: `finished` does the rest."""
+    least that reaches it or else the largest that it can: `finished` does the rest.
+
+    Raises InvalidRequest naming ``param``, which chose the model, for a picture that is too large for every factor.
+    """
     request = Request(Operation.UPSCALE, spec.id, ENLARGING, inputs=(picture,), timeout_s=timeout_s)
     scale = spec.params.get("scale")
     if scale is None:
         return replace(request, size=wanted)
     factor = max(wanted.width_px / picture.size.width_px, wanted.height_px / picture.size.height_px)
-    factors = sorted(scale.choices, key=float)
-    reaching = (one for one in factors if float(one) >= factor)
-    return replace(request, params={"scale": next(reaching, factors[-1])})
+    able = [one for one in sorted(scale.choices, key=float) if _is_made(picture.size, float(one), spec)]
+    if not able:
+        message = f"{spec.id!r} makes a picture of {picture.size} no larger. Allowed: a smaller picture, or {LANCZOS!r}"
+        raise InvalidRequest(message, param=param)
+    reaching = (one for one in able if float(one) >= factor)
+    return replace(request, params={"scale": next(reaching, able[-1])})
+
+
+def _is_made(size: Size, factor: float, spec: ModelSpec) -> bool:
+    larger = Size(round(size.width_px * factor), round(size.height_px * factor))
+    return problem(larger, spec.sizes) is None
 
 
 def finished(picture: Picture, wanted: Target) -> Picture:

@@ -5,7 +5,7 @@ Owns making each of its decisions a job, and one answer of all of them. What the
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
@@ -112,7 +112,7 @@ class Led:
         else:
             fields, warnings = fitted({**self.asked.given, **counts}, plan)
             drawing, more = settle_chat(self.asked, fields, plan.spec)
-            drawing = replace(drawing, size=plan.size_for(drawing, fields, in_prompt=False))
+            drawing = plan.sized(drawing, fields, in_prompt=False)
             warnings = (*warnings, *more)
         brief = Brief(plan.prompt, pictures, plan.named_mask, drawing, 0, plan.operation)
         request, further = await to_request(self.http, plan.spec, brief)

@@ -1,7 +1,6 @@
 """Pictures by conversation: ``/v1/chat/completions`` as RouteLLM, OpenRouter, vLLM-Omni and chat clients speak it."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
@@ -112,8 +111,7 @@ def _settled(asked: ChatAsked, given: Mapping[str, Any], plan: Plan) -> tuple[Dr
         return settle_words(asked, given, plan.spec)
     fields, told = fitted(given, plan)
     drawing, more = settle_chat(asked, fields, plan.spec)
-    size = plan.size_for(drawing, fields)
-    return replace(drawing, size=size), (*unspoken(asked), *told, *more)
+    return plan.sized(drawing, fields), (*unspoken(asked), *told, *more)
 
 
 async def _said(http: HttpRequest, asked: ChatAsked, plan: Plan, text: str) -> Response:

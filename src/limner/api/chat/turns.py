@@ -85,17 +85,24 @@ class Plan:
         """The mask, as it is to be read."""
         return None if self.mask is None else (self.mask.param, self.mask.source)
 
-    def size_for(self, drawing: Drawing, fields: Mapping[str, Any], *, in_prompt: bool = True) -> Size | None:
-        """The size that the fields say, or else the words of an edit; what is drawn anew takes it from the prompt,
-        unless that does not have it (not ``in_prompt``)."""
+    def sized(self, drawing: Drawing, fields: Mapping[str, Any], *, in_prompt: bool = True) -> Drawing:
+        """``drawing`` at the size that the fields say, or else the words of an edit, with a warning where it becomes
+        another; what is drawn anew takes it from the prompt, unless that does not have it (not ``in_prompt``)."""
         if drawing.size is not None or self.size is None or self.spec is None or not (self.pictures or not in_prompt):
-            return drawing.size
+            return drawing
         if "size" in fields or any(param.sizing and param.name in fields for param in self.spec.params.values()):
-            return None
-        if self.size_is_exact and problem(self.size, self.spec.sizes) is None:
-            return self.size
-        pixels = self.spec.sizes.edit_pixels if self.pictures else self.spec.sizes.default.pixels
-        return fit(self.spec.sizes, self.size.width_px, self.size.height_px, pixels)
+            return drawing
+        rules = self.spec.sizes
+        if self.size_is_exact and drawing.tier_pixels is None and problem(self.size, rules) is None:
+            return replace(drawing, size=self.size)
+        pixels = drawing.tier_pixels or (rules.edit_pixels if self.pictures else rules.default.pixels)
+        size = fit(rules, self.size.width_px, self.size.height_px, pixels)
+        return replace(drawing, size=size, warnings=(*drawing.warnings, *self._unlike(size)))
+
+    def _unlike(self, size: Size) -> tuple[Warning, ...]:
+        if not self.size_is_exact or size == self.size:
+            return ()
+        return (Warning("size", "adjusted", f"the words ask for {self.size}, which was changed to {size}"),)
 
 
 def planned(http: HttpRequest, asking: Asking) -> Plan:

@@ -68,8 +68,7 @@ def prepare(http: HttpRequest, plan: Plan, asked: Asked) -> Prepared:
         else:
             given, warnings = in_words_of(spec, {**usual, **asked.given}, asked.names)
             fields, more = fitted({**given, **counts}, plan)
-            drawing = settle(fields, spec, tolerated=False)
-            drawing = replace(drawing, size=plan.size_for(drawing, fields))
+            drawing = plan.sized(settle(fields, spec, tolerated=False), fields)
             warnings = (*unspoken(asked, ()), *warnings, *more)
         brief = Brief(plan.prompt, pictures, plan.named_mask, drawing, 0, plan.operation, _history(asked, plan))
         request, told = await to_request(http, spec, brief)

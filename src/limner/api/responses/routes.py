@@ -119,8 +119,7 @@ def _settled(asked: ResponseAsked, given: Mapping[str, Any], plan: Plan) -> tupl
     assert plan.spec is not None, "what is run has a model"
     if plan.operation is not Operation.DESCRIBE:
         fields, told = fitted(given, plan)
-        drawing = settle(fields, plan.spec, tolerated=True)
-        return replace(drawing, size=plan.size_for(drawing, fields)), (*unspoken(asked), *told)
+        return plan.sized(settle(fields, plan.spec, tolerated=True), fields), (*unspoken(asked), *told)
     own = {ours: asked.about_words[name] for name, ours in FOR_WORDS.items() if name in asked.about_words}
     return settle_spoken(given, own, plan.spec)
 
