@@ -134,6 +134,13 @@ async def test_openai_parameters_without_effect_are_named(
     assert [w["param"] for w in body["limner"]["warnings"]] == [field]
 
 
+async def test_layers_are_named_as_not_drawn(client: httpx2.AsyncClient) -> None:
+    body = (await client.post(URL, json={**PROMPT, "layers": 4})).json()
+    assert [(one["param"], one["code"]) for one in body["limner"]["warnings"]] == [("layers", "ignored")]
+    refused = await client.post(URL, json={**PROMPT, "layers": 0})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "layers")
+
+
 async def test_a_turbo_model_forces_and_ignores(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
     asked = {**PROMPT, "model": "Tongyi-MAI/Z-Image-Turbo", "guidance_scale": 7.5, "true_cfg_scale": 4.0}
     body = (await client.post(URL, json=asked)).json()

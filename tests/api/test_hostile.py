@@ -30,6 +30,39 @@ async def test_deep_nesting_is_a_short_400(client: httpx2.AsyncClient, param: st
     assert len(reply.content) < 3000
 
 
+@pytest.mark.parametrize("depth", [101, 300, 1000])
+@pytest.mark.parametrize(
+    "url",
+    [
+        URL,
+        EDITS,
+        "/v1/jobs",
+        "/v1/chat/completions",
+        "/v1/responses",
+        "/v1beta/models/sketch:generateContent",
+        "/sdapi/v1/txt2img",
+        "/v2/image/flux/generate",
+        "/api/v1/chat/completions",
+    ],
+)
+async def test_json_is_nested_no_deeper_than_whoever_reads_it_follows(
+    client: httpx2.AsyncClient, url: str, depth: int
+) -> None:
+    body = b'{"operation":"generate","prompt":"a","deep":%s%s}' % (b"[" * (depth - 1), b"]" * (depth - 1))
+    headers = {"content-type": "application/json", "Idempotency-Key": "deep"}
+    reply = await client.post(url, content=body, headers=headers)
+    assert reply.status_code in (400, 422), reply.text
+    assert "nested more than 100 deep" in reply.text
+
+
+async def test_what_is_nested_as_deep_as_may_be_is_read_to_its_end(client: httpx2.AsyncClient) -> None:
+    body = b'{"deep":%s%s,"operation":"generate","prompt":"a"}' % (b"[" * 99, b"]" * 99)
+    headers = {"content-type": "application/json", "Idempotency-Key": "deep"}
+    for url in (URL, "/v1/jobs"):
+        reply = await client.post(url, content=body, headers=headers)
+        assert (reply.status_code, reply.json()["error"]["param"]) == (400, "deep")
+
+
 async def test_a_body_of_brackets_is_refused_before_it_is_parsed(client: httpx2.AsyncClient) -> None:
     inside = b'{"prompt":"a","image":[' + b"[]," * 300_000 + b"[]]}"
     began = time.monotonic()

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from PIL import Image
 
-from limner.core import Operation
+from limner.core import Lora, Operation
 from limner.media.decode import DecodeLimits, decode
 from tests.api.test_edits import data_url, png
 from tests.fakes import FakeBackend
@@ -53,6 +53,16 @@ async def test_a_picture_is_drawn_again_exactly(client: httpx2.AsyncClient, back
     drawn = base64.b64decode(body["data"][0]["b64_json"])
     assert decode(drawn, DecodeLimits(), param="image") == decode(whole, DecodeLimits(), param="image")
     assert reply.headers["x-limner-job"] == body["limner"]["job_id"]
+
+
+async def test_adapters_are_applied_again(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
+    adapters = [{"path": "fluffy", "scale": 0.5}, {"name": "org/soft"}]
+    (address,) = await draw(client, model="Qwen/Qwen-Image", lora=adapters)
+    first = backend.requests[-1]
+    reply = await client.post(address)
+    assert reply.status_code == 200, reply.text
+    assert backend.requests[-1].params == first.params
+    assert backend.requests[-1].params["lora"] == (Lora("fluffy", 0.5), Lora("org/soft", 1.0, "org/soft"))
 
 
 async def test_a_drawn_size_and_seed_are_kept(client: httpx2.AsyncClient, backend: FakeBackend) -> None:

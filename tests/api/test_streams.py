@@ -51,5 +51,29 @@ async def test_an_error_in_the_middle_is_the_last_event(client: httpx2.AsyncClie
     assert seen[0][1]["error"]["message"] == "it broke"
 
 
+async def again(client: httpx2.AsyncClient, n: int, removed: set[int]) -> list[tuple[str, dict[str, Any]]]:
+    """The events of a stream that is asked for once more, by its key, after some of its pictures have been removed."""
+    body, headers = {"prompt": "x", "stream": True, "n": n}, {"Idempotency-Key": "again"}
+    first = events((await client.post(URL, json=body, headers=headers)).text)
+    files = first[-1][1]["limner"]["files"]
+    for index in removed:
+        assert (await client.delete(f"/v1/files/{files[index]}")).status_code == 204
+    reply = await client.post(URL, json=body, headers=headers)
+    assert reply.headers["idempotent-replayed"] == "true"
+    return events(reply.text)
+
+
+async def test_a_repeated_stream_whose_pictures_are_gone_says_so(client: httpx2.AsyncClient) -> None:
+    ((name, event),) = await again(client, 1, {0})
+    assert (name, event["error"]["code"]) == ("error", "not_found")
+    assert "no longer kept" in event["error"]["message"]
+
+
+async def test_pictures_of_a_repeated_stream_keep_their_places(client: httpx2.AsyncClient) -> None:
+    seen = await again(client, 3, {1})
+    assert [event["image_index"] for _, event in seen] == [0, 2]
+    assert ["limner" in event for _, event in seen] == [False, True]
+
+
 async def test_an_error_before_the_stream_is_an_ordinary_reply(client: httpx2.AsyncClient) -> None:
     assert (await client.post(URL, json={"prompt": "x", "stream": True, "n": 11})).status_code == 400

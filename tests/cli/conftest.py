@@ -86,6 +86,7 @@ class Scripted:
     status: int = 200
     body: bytes = b"{}"
     kind: str = "application/json"
+    delay_s: float = 0.0
     asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
 
@@ -112,6 +113,7 @@ def scripted() -> Iterator[Scripted]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             script.asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+            time.sleep(script.delay_s)
             status, reply = script.status, script.body  # a test may change them meanwhile
             self.send_response(status)
             self.send_header("content-type", script.kind)

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import httpx2
 import pytest
 
+from limner.cli import remote
 from limner.cli.exits import ExitCode
 from tests.cli.conftest import Run, Scripted
 from tests.media.hostile import black_png
@@ -25,6 +27,38 @@ def test_the_answer_of_a_server(run: Run, scripted: Scripted, picture: Path) -> 
     assert body.count(b'name="image[]"') == 2
     assert b"what is it?" in body
     assert b'name="model"' in body
+
+
+@pytest.mark.parametrize(("options", "waits"), [(["--timeout", "600"], 720.0), ([], 300.0)])
+def test_a_server_may_think_for_as_long_as_it_may_take(
+    run: Run,
+    scripted: Scripted,
+    picture: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    waits: float,
+) -> None:
+    asked: list[float | None] = []
+    send = httpx2.HTTPTransport.handle_request
+
+    def noted(self: httpx2.HTTPTransport, request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.extensions["timeout"]["read"])
+        return send(self, request)
+
+    monkeypatch.setattr(httpx2.HTTPTransport, "handle_request", noted)
+    scripted.answer(200, {"text": "A cat."})
+    assert run("describe", picture, *options, "--server", scripted.url).code == ExitCode.OK
+    assert asked == [waits]
+
+
+def test_a_server_that_never_answers_is_given_up(
+    run: Run, scripted: Scripted, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "SILENCE_TIMEOUT_S", 0.1)
+    scripted.delay_s = 1.0
+    ran = run("describe", picture, "--timeout", "0.2", "--server", scripted.url)
+    assert ran.code == ExitCode.TIMED_OUT
+    assert "silent for 0.3 s" in ran.err
 
 
 def test_an_answer_without_text_is_an_error(run: Run, scripted: Scripted, picture: Path) -> None:

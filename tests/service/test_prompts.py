@@ -85,6 +85,26 @@ async def test_a_repeated_request_is_not_rewritten_again(app: FastAPI, backend: 
     assert len(model.heard) == len(backend.requests) == 1
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"colour": "red"}, {"size": "nonsense"}, {"n": 99}, {"num_inference_steps": 0}, {"size": "1x1"}]
+)
+async def test_what_is_refused_anyway_is_not_rewritten(app: FastAPI, wrong: dict[str, Any]) -> None:
+    model = language(app, words(BETTER))
+    asked = {"prompt": "a cat in a red hat", "model": "sketch", "rewrite_prompt": True, **wrong}
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://limner.test") as client:
+        assert (await client.post(URL, json=asked)).status_code == 400
+    assert model.heard == []
+
+
+async def test_a_size_in_the_better_words_counts(app: FastAPI, backend: FakeBackend) -> None:
+    language(app, words("a cat in a red hat, portrait format"))
+    await drawn(app, model="sketch", rewrite_prompt=True)
+    size = backend.requests[-1].size
+    assert size is not None
+    assert size.height_px > size.width_px
+
+
 async def test_words_of_a_key_kept_to_this_server_are_not_rewritten_elsewhere(app: FastAPI) -> None:
     service = app.state.gateway.service
     model = language(app, words(BETTER))

@@ -39,6 +39,7 @@ from limner.errors import (
 
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 120.0  # the server sends a keep-alive every few seconds while it works
+ANSWER_TIMEOUT_S = 180.0  # what a server gives a request that names no timeout, unless it is configured otherwise
 
 PROGRESS = re.compile(r": progress (\d+)/(\d+)")
 
@@ -78,10 +79,14 @@ def draw(ask: Ask, server: str, api_key: str | None, watch: Watch) -> Drawn:
 
 
 def describe(ask: Ask, server: str, api_key: str | None) -> Said:
-    """Have the server say what is in the pictures. Raises LimnerError as `draw` does."""
+    """Have the server say what is in the pictures. Raises LimnerError as `draw` does.
+
+    No keep-alives come before this answer: the server may be silent for all of the timeout.
+    """
     given = {"prompt": ask.prompt or None, "model": ask.model, "timeout": ask.timeout_s}
     form = {name: _form_text(value) for name, value in given.items() if value is not None}
-    with _client(server, api_key) as client:
+    silence_s = SILENCE_TIMEOUT_S + (ANSWER_TIMEOUT_S if ask.timeout_s is None else ask.timeout_s)
+    with _client(server, api_key, silence_s) as client:
         response = client.post("/v1/images/describe", data=form, files=_parts(ask))
         _raise_for(response)
         body = _json(response)
@@ -108,9 +113,10 @@ def call(method: str, path: str, server: str, api_key: str | None) -> dict[str, 
 
 
 @contextmanager
-def _client(server: str, api_key: str | None) -> Iterator[httpx2.Client]:
+def _client(server: str, api_key: str | None, silence_s: float | None = None) -> Iterator[httpx2.Client]:
     headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
-    timeout = httpx2.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+    silence_s = SILENCE_TIMEOUT_S if silence_s is None else silence_s
+    timeout = httpx2.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, read=silence_s)
     try:
         with httpx2.Client(base_url=_checked(base_url(server)), headers=headers, timeout=timeout) as client:
             yield client
@@ -121,7 +127,7 @@ def _client(server: str, api_key: str | None) -> Iterator[httpx2.Client]:
     except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
         raise NotReady(f"cannot reach the server at {server}: {error}") from error
     except httpx2.TimeoutException as error:
-        raise DeadlineExceeded(f"the server at {server} has been silent for {SILENCE_TIMEOUT_S:g} s") from error
+        raise DeadlineExceeded(f"the server at {server} has been silent for {silence_s:g} s") from error
     except httpx2.TransportError as error:
         raise NotReady(f"the connection to {server} broke: {error}") from error
 

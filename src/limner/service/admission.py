@@ -25,7 +25,7 @@ from limner.records import fingerprint, request_record, warning_records
 from limner.roster import Roster, ServedModel
 from limner.service.live import LiveJobs
 from limner.service.pace import Pace
-from limner.service.prompts import in_better_words
+from limner.service.prompts import in_better_words, rewriter_of
 from limner.service.publishing import Publisher
 from limner.service.tools import Tools
 from limner.service.worker import Worker
@@ -130,11 +130,14 @@ class Admission:
                 return known, True
         if model.state == "failed" or not submission.detached:
             model.require_ready()
-        asked = request.prompt
-        request, told = await in_better_words(request, model.spec, self.language_for(caller))
+        request, rewriter = rewriter_of(request, model.spec, self.language_for(caller))
         resolution = resolve(request, model.spec, self._policy)
-        resolution = replace(resolution, warnings=(*told, *resolution.warnings))
-        revised = {} if request.prompt == asked else {"revised_prompt": request.prompt}
+        revised: dict[str, str] = {}
+        if rewriter is not None:  # only now: what is refused costs no completion
+            better, told = await in_better_words(request, rewriter)
+            resolution = resolve(better, model.spec, self._policy)
+            resolution = replace(resolution, warnings=(*told, *resolution.warnings))
+            revised = {} if better.prompt == request.prompt else {"revised_prompt": better.prompt}
         return await self._enqueue(resolution, model, submission, caller, mark, revised)
 
     async def _replay(self, owner: str, key: str, mark: str) -> Job | None:
@@ -154,7 +157,7 @@ class Admission:
         mark: str,
         revised: Mapping[str, str],
     ) -> tuple[Job, bool]:
-        """Put the job into the store, and into work at once where there is room."""
+        """Put the job into the store, and into work at once where there is room and nobody waits."""
         now_s = time.time()
         request = resolution.request
         job = self._job(resolution, submission, Times(now_s, now_s + request.timeout_s), revised)
@@ -168,13 +171,12 @@ class Admission:
             "trace": self._tracing.headers(),
         }
         new = self._new_job(job, model.spec, record, submission, caller, mark)
-        begin = self._worker.room > 0 and model.state == "ready"
-        if begin:
-            self._worker.promise()
+        begin = model.state == "ready" and await self._worker.promise()
         try:
             accepted = await self._store.enqueue(
                 new,
                 worker=self._worker.id if begin else None,
+                behind=self._worker.claimable,
                 lease_until_s=self._worker.lease_until_s() if begin else 0.0,
                 queue_limit=self._settings.jobs_limit,
             )
@@ -191,17 +193,19 @@ class Admission:
             self._worker.wake()
             await self._publisher.drop_inputs(job)
             return await self._live.of(accepted.job), True
-        await self._accepted(job, accepted.job, begin=begin, detached=submission.detached)
+        await self._accepted(job, accepted.job, detached=submission.detached)
         return job, False
 
-    async def _accepted(self, job: Job, row: JobRow, *, begin: bool, detached: bool) -> None:
+    async def _accepted(self, job: Job, row: JobRow, *, detached: bool) -> None:
         self._metrics.job_accepted(job.model, job.request.operation.value)
         self._live.add(job)
         if not detached:
             self._waited_for.add(job)
-        position = self._worker.busy if begin else await self._place(job.id) or 0
-        await job.record(Queued(position, self._pace.eta_s(job.request, position)))
-        if begin:
+        begun = row.status == "running"
+        position = self._worker.busy if begun else await self._place(job.id) or 0
+        if job.status == "queued":  # meanwhile the worker may have taken it
+            await job.record(Queued(position, self._pace.eta_s(job.request, position)))
+        if begun:
             self._worker.adopt(job, row)
         else:
             self._worker.wake()

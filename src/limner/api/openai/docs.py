@@ -19,7 +19,7 @@ from limner.api.documents import (
     some,
 )
 from limner.api.manners import IDEMPOTENCY_KEY, NO, YES
-from limner.api.openai.fields import ImageFields
+from limner.api.openai.fields import LORA_NAMES, ImageFields
 from limner.core import Operation
 
 # Format names that are ours: they tell people and tools what a string is for.
@@ -38,9 +38,9 @@ _MODEL: Final[Docs] = {
 _SIZE: Final[Docs] = nullable({"type": "string", "format": "size", "pattern": r"^(auto|\d{1,6}x\d{1,6})$"})
 _ONE_LORA: Final[Docs] = {
     "type": "object",
-    "properties": {"path": _NOT_BLANK, "local_path": _NOT_BLANK, "name": _NOT_BLANK, "scale": NUMBER},
+    "properties": {**{name: nullable(_NOT_BLANK) for name in LORA_NAMES}, "scale": nullable(NUMBER)},
     "additionalProperties": False,
-    "anyOf": [{"required": [name]} for name in ("path", "local_path", "name")],
+    "anyOf": [obj({name: _NOT_BLANK}, more=True) for name in LORA_NAMES],
 }
 _LORA: Final[Docs] = {"anyOf": [_NOT_BLANK, _ONE_LORA, array(_ONE_LORA)], "description": "adapters to apply"}
 _MORE: Final[Docs] = {"type": "object", "description": "more parameters; the same as giving them at the top"}

@@ -1,7 +1,7 @@
 """The fields of the OpenAI Images wire: their types and bounds, and reading them from JSON or a form.
 
-Owns what OpenAI itself defines plus the extensions every model shares (``seed``, ``timeout``, ``lora``); what else
-the body holds are the model's own parameters, which the catalogue judges.
+Owns what OpenAI itself defines plus the extensions every model shares (``seed``, ``timeout``, ``lora``) and vLLM-Omni's
+``layers``; what else the body holds are the model's own parameters, which the catalogue judges.
 """
 
 from collections.abc import Mapping
@@ -17,13 +17,15 @@ from limner.errors import InvalidRequest, TooLarge
 
 Quality = Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"]
 MAX_JSON_VALUES = 100_000
-_LORA_NAMES = ("path", "local_path", "name")  # the first that is given says where the adapter lies
+MAX_JSON_DEPTH = 100  # what writes JSON again, or compares it, gives up at a few hundred
+LORA_NAMES = ("path", "local_path", "name")  # the first that is given says where the adapter lies
 TAKEN_WITHOUT_EFFECT: Mapping[str, tuple[object, ...]] = {
     # field -> values that ask for nothing special and so need no warning
     "quality": ("auto",),
     "style": (),
     "moderation": ("auto",),
     "input_fidelity": (),
+    "layers": (),
 }
 
 
@@ -47,6 +49,7 @@ class ImageFields(BaseModel):
     partial_images: int | None = Field(None, ge=0, le=3)
     stream: bool | None = None
     user: str | None = None
+    layers: int | None = Field(None, ge=1)
     seed: int | None = Field(None, ge=0, lt=2**63)
     timeout: float | None = Field(None, gt=0, allow_inf_nan=False)
 
@@ -63,7 +66,7 @@ class ImageFields(BaseModel):
             ) from error
 
     def without_effect(self) -> tuple[Warning, ...]:
-        """A warning for every OpenAI parameter that was given and that no model here acts on."""
+        """A warning for every parameter of the wire that was given and that no model here acts on."""
         given = {name: getattr(self, name) for name in TAKEN_WITHOUT_EFFECT}
         reasons = {
             name: "the models of this server do not have it"
@@ -80,7 +83,8 @@ class ImageFields(BaseModel):
 
 
 def read_json(body: bytes, param: str | None = None) -> dict[str, Any]:
-    """A JSON object of at most MAX_JSON_VALUES values. Raises InvalidRequest, TooLarge.
+    """A JSON object of at most MAX_JSON_VALUES values, nested at most MAX_JSON_DEPTH deep. Raises InvalidRequest,
+    TooLarge.
 
     The bound is on values because each takes far more memory than its text: a body of brackets would fill it.
     """
@@ -93,7 +97,18 @@ def read_json(body: bytes, param: str | None = None) -> dict[str, Any]:
         raise InvalidRequest(f"{where} is not valid JSON: {error}", param=param) from error
     if not isinstance(value, dict):
         raise InvalidRequest(f"{where} must be a JSON object, not {type(value).__name__}", param=param)
+    if _is_deeper(value, MAX_JSON_DEPTH):
+        raise InvalidRequest(f"{where} is nested more than {MAX_JSON_DEPTH} deep", param=param)
     return value
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Whether objects and lists stand more than ``depth`` deep in each other, ``value`` itself being the first."""
+    level = [value]
+    for _ in range(depth):
+        inside = (part for one in level for part in (one.values() if isinstance(one, dict) else one))
+        level = [part for part in inside if isinstance(part, dict | list)]
+    return bool(level)
 
 
 def flatten(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,7 +187,7 @@ def _from_text(value: Any, param: ParamSpec | None) -> Any:
 
 
 def read_loras(value: Any) -> tuple[Lora, ...]:
-    """``{"path"|"name", "scale"}``, its JSON text, or a list of them."""
+    """``{"path"|"name", "scale"}``, its JSON text, or a list of them. In it, too, None and absent mean the same."""
     if isinstance(value, str):
         value = _from_json(value)
     return tuple(_lora(item) for item in (value if isinstance(value, list) else [value]))
@@ -188,11 +203,12 @@ def _from_json(text: str) -> Any:
 
 
 def _lora(item: Any) -> Lora:
-    allowed = f"an object with one of {', '.join(_LORA_NAMES)} and optionally 'scale'"
+    allowed = f"an object with one of {', '.join(LORA_NAMES)} and optionally 'scale'"
     refused = InvalidRequest(f"Invalid value for 'lora': {shown(item)}; allowed: {allowed}", param="lora")
-    if not isinstance(item, dict) or not set(item) <= {*_LORA_NAMES, "scale"}:
+    if not isinstance(item, dict) or not set(item) <= {*LORA_NAMES, "scale"}:
         raise refused
-    names = [item[key] for key in _LORA_NAMES if key in item]
+    item = {key: value for key, value in item.items() if value is not None}
+    names = [item[key] for key in LORA_NAMES if key in item]
     scale = item.get("scale", 1.0)
     if not names or not all(isinstance(name, str) and name for name in names):
         raise refused

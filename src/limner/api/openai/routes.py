@@ -16,7 +16,7 @@ from limner.api.openai import docs as openai_docs
 from limner.api.replies import event_bytes, images_body, limner_object, usage
 from limner.catalogue.values import shown
 from limner.core import Operation, Preview, Progress, Request, Warning
-from limner.errors import InvalidRequest, LimnerError
+from limner.errors import InvalidRequest, LimnerError, NotFound
 from limner.jobs import Job, Outcome, ResponseFormat
 
 router = APIRouter(tags=["OpenAI Images"])
@@ -127,9 +127,12 @@ async def preview_event(gateway: Gateway, job: Job, event: Preview) -> bytes:
 
 
 async def _completed(gateway: Gateway, job: Job, outcome: Outcome) -> AsyncIterator[bytes]:
-    last = len(outcome.pictures) - 1
-    for index, picture in enumerate(outcome.pictures):
-        extra: dict[str, Any] = {"usage": usage(job), "image_index": index}
-        if index == last:
+    """One event a picture; those that are kept have the places they were drawn in. Raises NotFound where none is."""
+    if not outcome.pictures:
+        raise NotFound(f"the pictures of {job.id} are no longer kept")
+    assert job.request.seed is not None, "seeds are settled before work begins"
+    for picture in outcome.pictures:
+        extra: dict[str, Any] = {"usage": usage(job), "image_index": picture.seed - job.request.seed}
+        if picture is outcome.pictures[-1]:
             extra["limner"] = limner_object(job, outcome)
         yield event_bytes("completed", job, await gateway.service.data_of(picture), extra)

@@ -80,7 +80,7 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(function.get("arguments"), str):
         try:
             function["arguments"] = json.loads(function["arguments"] or "{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidRequest("the arguments of a tool call are not JSON", param="messages") from error
     return {**call, "function": function}
 
