@@ -234,16 +234,20 @@ class Job:
         self.status = "running"
 
     async def record(self, event: Queued | Progress | Preview | Words) -> None:
-        """Append an event; the service alone calls this."""
+        """Append an event; the service alone calls this. What comes after the end is not told any more."""
         async with self._changed:
+            if self.done:
+                return
             self._history.append(event)
             self.status = "queued" if isinstance(event, Queued) else "running"
             self._changed.notify_all()
 
     async def finish(self, outcome: Outcome) -> None:
-        """End the job with its pictures or its words; what another process has said of them is told before. The
-        service alone calls this."""
+        """End the job with its pictures or its words, unless it has ended; what another process has said of them is
+        told before. The service alone calls this."""
         async with self._changed:
+            if self.done:
+                return
             heard = "".join(event.text for event in self._history if isinstance(event, Words))
             if outcome.text and outcome.text != heard and outcome.text.startswith(heard):
                 self._history.append(Words(outcome.text[len(heard) :]))
@@ -253,8 +257,10 @@ class Job:
             self._changed.notify_all()
 
     async def fail(self, error: LimnerError) -> None:
-        """End the job with an error; the service alone calls this."""
+        """End the job with an error, unless it has ended; the service alone calls this."""
         async with self._changed:
+            if self.done:
+                return
             self.error = error
             self.status = "cancelled" if isinstance(error, ClientLeft) else "failed"
             self._changed.notify_all()

@@ -157,6 +157,17 @@ async def test_those_who_wait_elsewhere_hear_that_a_job_was_cancelled(settings: 
                 await asyncio.wait_for(one.result(), 10)
 
 
+async def test_cancelling_what_another_process_draws_returns_when_it_has_stopped(settings: Settings) -> None:
+    accepting, backend = settings.model_copy(update={"draws": False}), FakeBackend(delay_s=30)
+    async with opener(FakeBackend())(accepting) as front, opener(backend)(settings):
+        job = await front.submit(ask())
+        async with asyncio.timeout(10):
+            while not backend.requests:  # noqa: ASYNC110 - nothing else tells it
+                await asyncio.sleep(0.01)
+        await asyncio.wait_for(front.cancel(job), 10)
+        assert (job.status, backend.cancelled) == ("cancelled", 1)
+
+
 async def test_a_waiting_job_can_be_cancelled(settings: Settings) -> None:
     one_at_once = settings.model_copy(update={"jobs_at_once": 1})
     async with opener(FakeBackend(delay_s=0.05))(one_at_once) as service:
@@ -375,7 +386,7 @@ async def test_of_an_answer_that_another_process_took_over_the_rest_is_told(sett
             job = await service.submit(ask(params=STEPS))
             answer = replace(await job.result(), text="a red circle")
             told = copy(job)
-            told._history = [Words(text) for text in heard]
+            told.status, told._history = "running", [Words(text) for text in heard]
             await told.finish(answer)
             words = [event.text async for event in told.events() if isinstance(event, Words)]
             assert words == [*heard, *rest]

@@ -35,6 +35,15 @@ async def test_with_a_worker_it_is_born_running(store: Store) -> None:
     assert (await store.expire(now_s=NOW_S + 30, max_crashes=3)).requeued == ("job_1",)
 
 
+async def test_nobody_begins_at_once_where_others_wait(store: Store) -> None:
+    await enqueue(store, new_job("job_1", model="a"), new_job("late", model="b", deadline_at_s=NOW_S))
+    for name, behind, status in (("job_2", ("a", "b"), "queued"), ("job_3", ("b", "d"), "running")):
+        accepted = await store.enqueue(new_job(name, model="c"), worker="w", behind=behind, queue_limit=9)
+        assert accepted.job == await store.get(name)
+        assert (accepted.job.status, accepted.job.attempt) == (status, int(status == "running"))
+    assert [job.id for job in await claim(store, 9, "a", "c")] == ["job_1", "job_2"]
+
+
 async def test_the_queue_is_bounded_over_what_waits_and_what_runs(store: Store) -> None:
     await enqueue(store, new_job("job_1"), new_job("job_2", owner="key_b"))
     await claim(store)

@@ -3,22 +3,34 @@
 Owns one object a job: whoever waits for it, follows it or draws it here shares that one, and it goes with the last.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
 from limner.errors import InternalError, NotFound
 from limner.jobs import Job, Outcome, Times
-from limner.records import attached_inputs, cancellation_of, error_of, input_sizes, request_of, warnings_of
+from limner.records import (
+    attached_inputs,
+    cancellation_of,
+    error_of,
+    input_sizes,
+    request_of,
+    stored_inputs,
+    warnings_of,
+)
+from limner.service.patience import patiently
+from limner.service.pixel_room import PixelRoom
 from limner.service.publishing import Publisher
 from limner.store import JobRow
 
 
 class LiveJobs:
-    """Finds a row's job or makes it; ``publisher`` reads pictures."""
+    """Finds a row's job or makes it; ``publisher`` reads pictures, of which there is ``room`` for some at once."""
 
-    def __init__(self, publisher: Publisher) -> None:
-        self._publisher = publisher
+    def __init__(self, publisher: Publisher, room: PixelRoom) -> None:
+        self._publisher, self._room = publisher, room
         self._jobs: WeakValueDictionary[str, Job] = WeakValueDictionary()
 
     def add(self, job: Job) -> None:
@@ -39,12 +51,20 @@ class LiveJobs:
         await self._conclude([(job, row) for job, row in zip(jobs, rows, strict=True) if row.done])
         return jobs
 
-    async def bring_inputs(self, job: Job, row: JobRow) -> None:
-        """Give a job that is about to be drawn here its pictures. Raises InternalError when they are gone."""
+    @asynccontextmanager
+    async def with_inputs(self, job: Job, row: JobRow) -> AsyncIterator[None]:
+        """Give a job that is drawn here meanwhile its pictures, when there is room for them. A picture store that is
+        away is waited for. Raises InternalError when they are gone."""
         if len(job.request.inputs) == len(row.request["inputs"]):
+            yield
             return
+        async with self._room.hold(sum(one.size.pixels for one in stored_inputs(row.request))):
+            await self._bring_inputs(job, row)
+            yield
+
+    async def _bring_inputs(self, job: Job, row: JobRow) -> None:
         try:
-            inputs, mask = await self._publisher.read_inputs(row.request)
+            inputs, mask = await patiently(lambda: self._publisher.read_inputs(row.request), math.inf)
         except NotFound as error:
             raise InternalError(f"the job cannot be drawn again: {error.message}") from error
         job.request = replace(job.request, inputs=tuple(inputs), mask=mask)

@@ -5,6 +5,7 @@ reading all of it again for a job that was drawn by another process.
 """
 
 import asyncio
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -19,6 +20,7 @@ from limner.media.encode import media_type
 from limner.media.recipe_text import recipe_text
 from limner.media.threads import MediaThreads
 from limner.records import StoredInput, pixels_sha256, recipe, stored_inputs, warning_records, warnings_of
+from limner.service.patience import patiently
 from limner.store import ImageRow, JobRow, Store
 
 FORMATS: Mapping[str, ImageFormat] = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
@@ -35,10 +37,11 @@ class Publisher:
     keep_s: float
     embed_recipe: bool
 
-    async def publish(self, job: Job, record: Mapping[str, Any], finished: Finished, now_s: float) -> Outcome:
-        """Encode and store the pictures; nothing is visible before the job's row says so."""
+    async def publish(self, job: Job, record: Mapping[str, Any], finished: Finished, limit_s: float) -> Outcome:
+        """Encode and store the pictures; nothing is visible before the job's row says so. A picture store that is away
+        is waited for, ``limit_s`` at most; then raises NotReady."""
         pictures = await asyncio.gather(
-            *(self._put(job, record, finished, index, now_s) for index in range(len(finished.pictures)))
+            *(self._put(job, record, finished, index, limit_s) for index in range(len(finished.pictures)))
         )
         return Outcome(
             tuple(pictures),
@@ -50,14 +53,14 @@ class Publisher:
         )
 
     async def _put(
-        self, job: Job, record: Mapping[str, Any], finished: Finished, index: int, now_s: float
+        self, job: Job, record: Mapping[str, Any], finished: Finished, index: int, limit_s: float
     ) -> StoredPicture:
         picture, output = finished.pictures[index], job.request.output
         assert job.request.seed is not None, "seeds are settled before work begins"
         seed = job.request.seed + index
         text = recipe(record, seed, finished.model_revision) if self.embed_recipe else None
         data = await self._file(picture, output, text)
-        key = await self.blobs.put(data, media_type(output.format))
+        key = await patiently(lambda: self.blobs.put(data, media_type(output.format)), limit_s)
         return StoredPicture(
             id=f"img_{job.id.removeprefix('job_')}_{index}",
             key=key,
@@ -65,7 +68,7 @@ class Publisher:
             size=picture.size,
             seed=seed,
             size_bytes=len(data),
-            expires_at_s=now_s + self.keep_s,
+            expires_at_s=time.time() + self.keep_s,
             data=data,
         )
 

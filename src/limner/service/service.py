@@ -24,6 +24,7 @@ from limner.service.figures import count_end, log_end
 from limner.service.live import LiveJobs
 from limner.service.liveness import Liveness
 from limner.service.pace import Pace
+from limner.service.pixel_room import PixelRoom
 from limner.service.publishing import Publisher
 from limner.service.tools import Tools
 from limner.service.upkeep import Upkeep, kept_attachments
@@ -54,7 +55,7 @@ class Service:
         self._publisher = Publisher(
             tools.store, tools.blobs, tools.media, settings.keep_images_s, settings.embed_recipe
         )
-        self._live = LiveJobs(self._publisher)
+        self._live = LiveJobs(self._publisher, PixelRoom(settings.max_held_pixels))
         worker_id = uuid.uuid4().hex
         self._liveness = None if tools.workers is None else Liveness(tools.workers, worker_id)
         self._worker = self._new_worker(worker_id)
@@ -85,7 +86,7 @@ class Service:
             liveness=self._liveness,
             rules=WorkerRules(slots, settings.lease_s, settings.max_crashes),
             job_of=self._live.of,
-            bring_inputs=self._live.bring_inputs,
+            with_inputs=self._live.with_inputs,
             charge=self._charge,
             on_end=self._ended,
         )
@@ -157,8 +158,8 @@ class Service:
         return await self._live.of_all(await self.store.list(wanted))
 
     async def cancel(self, job: Job, reason: ClientLeft | None = None) -> None:
-        """End the job if it has not ended; returns when it will not be drawn any further. Whoever waits for it hears
-        the ``reason``, by default that it was Cancelled."""
+        """End the job if it has not ended; returns when it will not be drawn any further, or after the length of a
+        lease. Whoever waits for it hears the ``reason``, by default that it was Cancelled."""
         if job.done:
             return
         reason = reason or Cancelled(CANCELLED)
@@ -170,6 +171,8 @@ class Service:
             await self._live.conclude(job, row)
             if row.request["inputs"]:
                 await self._end_inputs(job)
+        elif not self.closing:  # the process that draws it hears of it, and ours then of the end
+            await job.wait(self._settings.lease_s)
 
     def left(self, job: Job) -> None:
         """A client that waited for ``job`` has gone: go by the setting ``client_left``, unless another one waits here.

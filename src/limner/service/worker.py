@@ -8,9 +8,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from limner.backends import Backend
 from limner.core import Finished, Queued
@@ -20,11 +20,13 @@ from limner.logs import bind_job, bind_request
 from limner.records import attached_inputs, cancellation_of, error_record
 from limner.roster import Roster
 from limner.service.liveness import Liveness
+from limner.service.patience import patiently
 from limner.service.publishing import Publisher, image_rows, result_record
 from limner.service.tools import Tools
 from limner.service.weights import file_sha256s
 from limner.store import Beat, Completion, JobRow
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 POLL_S = 1.0  # how long a job that another process has accepted may go unnoticed, where there is no news
 BEATS_PER_LEASE = 3
@@ -64,7 +66,7 @@ class Ended:
 @dataclass(slots=True)
 class Worker:
     """One process's worker, called ``id`` in the store. ``job_of`` makes a claimed row a Job, or finds the one that
-    somebody here is already waiting for; ``bring_inputs`` gives it its pictures. ``charge`` prices a finished job,
+    somebody here is already waiting for; ``with_inputs`` it has its pictures. ``charge`` prices a finished job,
     ``on_end`` hears of every end."""
 
     id: str
@@ -74,11 +76,12 @@ class Worker:
     liveness: Liveness | None
     rules: WorkerRules
     job_of: Callable[[JobRow], Awaitable[Job]]
-    bring_inputs: Callable[[Job, JobRow], Awaitable[None]]
+    with_inputs: Callable[[Job, JobRow], AbstractAsyncContextManager[None]]
     charge: Callable[[Job, float], int]
     on_end: Callable[[Ended], None]
     _claims: dict[str, Claim] = field(default_factory=dict)
     _promised: int = 0
+    _claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
     _leaving: bool = False
@@ -106,12 +109,24 @@ class Worker:
         """When a lease that is taken now ends."""
         return time.time() + self.rules.lease_s
 
-    def promise(self) -> None:
-        """Keep a slot for a job that is about to be accepted as running; `adopt` or `break_promise` follows."""
+    @property
+    def claimable(self) -> list[str]:
+        """The ids of the models whose jobs can be begun here."""
+        return [model.spec.id for model in self.roster if model.state == "ready"]
+
+    async def promise(self) -> bool:
+        """Keep a slot, if there is one, for a job that is about to be accepted as running; `break_promise` follows."""
+        if not self.room:
+            async with self._claiming:  # what is kept for a claim may not be needed
+                pass
+        if not self.room:
+            return False
         self._promised += 1
+        return True
 
     def break_promise(self) -> None:
-        """Let go of the slot: the job has come, or will not; in that case `wake` follows, as others may want it."""
+        """Let go of the slot: the job has come, or waits, or will not be; unless it has come, `wake` follows, as others
+        may want the slot."""
         self._promised -= 1
 
     def adopt(self, job: Job, row: JobRow) -> None:
@@ -167,15 +182,25 @@ class Worker:
     async def _claim_some(self) -> None:
         await _wait(self._wake, POLL_S)
         self._wake.clear()
-        room = self.room
-        models = [model.spec.id for model in self.roster if model.state == "ready"]
-        if not room or not models:
-            return
-        rows = await self.tools.store.claim(
-            self.id, models, room, now_s=time.time(), lease_until_s=self.lease_until_s()
-        )
+        async with self._claiming:
+            room, models = (self.room + 1) // 2, self.claimable  # who comes meanwhile need not wait for the answer
+            if not room or not models:
+                return
+            self._promised += room
+            try:
+                found = await self._claim(models, room)
+            finally:
+                self._promised -= room
+        if found == room:
+            self.wake()
+
+    async def _claim(self, models: Sequence[str], limit: int) -> int:
+        """Begin the best that wait, and say how many they were."""
+        lease_until_s = self.lease_until_s()
+        rows = await self.tools.store.claim(self.id, models, limit, now_s=time.time(), lease_until_s=lease_until_s)
         for row in rows:
             await self._begin(row)
+        return len(rows)
 
     async def _begin(self, row: JobRow) -> None:
         """Draw a claimed job, or record that its row cannot be understood: another version may have written it."""
@@ -246,16 +271,16 @@ class Worker:
         try:
             async with asyncio.timeout(left_s):
                 with self.tools.tracing.span("draw", parent=claim.row.request["trace"], model=job.model, job_id=job.id):
-                    await self.bring_inputs(job, claim.row)
-                    began_s = time.time()
                     finished = await self._unless_cancelled(job, self._draw(claim))
-                    self.tools.tracing.stages(began_s, finished.timings_s)
         except TimeoutError as error:
             raise DeadlineExceeded(
                 f"the job ran past its timeout of {job.request.timeout_s:g} s", param="timeout"
             ) from error
         with self.tools.tracing.span("store"):
-            outcome = await self.publisher.publish(job, claim.row.request, finished, time.time())
+            # Hours of drawing may be in it: even past the deadline it is put away if that goes soon.
+            limit_s = max(claim.row.deadline_at_s - time.time(), self.rules.lease_s)
+            work = self.publisher.publish(job, claim.row.request, finished, limit_s)
+            outcome = await self._unless_cancelled(job, work)
         claim.over = await self._record(claim, outcome)
         if claim.over:
             await job.finish(outcome)
@@ -289,10 +314,16 @@ class Worker:
             known = await self.tools.store.get(row.id)  # an answer that was lost may have been a yes
             return known.status == "finished" and known.attempt == row.attempt
 
-        return await self._until_recorded(finish)
+        return await patiently(finish, self.rules.lease_s)
 
     async def _draw(self, claim: Claim) -> Finished:
-        job = claim.job
+        async with self.with_inputs(claim.job, claim.row):
+            began_s = time.time()
+            finished = await self._ask_backend(claim.job)
+            self.tools.tracing.stages(began_s, finished.timings_s)
+            return finished
+
+    async def _ask_backend(self, job: Job) -> Finished:
         backend: Backend = self.roster.find(job.model).backend
         async with aclosing(backend.generate(job.request)) as events:
             async for event in events:
@@ -302,7 +333,7 @@ class Worker:
                     await job.record(event)
         raise InternalError(f"the backend of {job.model!r} ended without a picture")
 
-    async def _unless_cancelled(self, job: Job, work: Awaitable[Finished]) -> Finished:
+    async def _unless_cancelled(self, job: Job, work: Awaitable[T]) -> T:
         """The work's result; raises the reason when cancellation is asked for first."""
         follow = asyncio.ensure_future(work)
         leave = asyncio.create_task(job.cancel_requested.wait())
@@ -315,14 +346,15 @@ class Worker:
         finally:
             follow.cancel()
             leave.cancel()
-            await asyncio.wait({follow})  # until the backend has let go of the device
+            await asyncio.wait({follow})  # until a backend has let go of the device
 
     async def _fail(self, claim: Claim, error: LimnerError) -> None:
         status: Literal["cancelled", "failed"] = "cancelled" if isinstance(error, ClientLeft) else "failed"
         row, record, now_s = claim.row, error_record(error), time.time()
         try:
-            claim.over = await self._until_recorded(
-                lambda: self.tools.store.fail(row.id, row.attempt, status, record, ended_at_s=now_s)
+            claim.over = await patiently(
+                lambda: self.tools.store.fail(row.id, row.attempt, status, record, ended_at_s=now_s),
+                self.rules.lease_s,
             )
         except Exception:  # the job's lease will end and another attempt begin
             logger.exception("the end of %s could not be recorded", row.id)
@@ -331,17 +363,6 @@ class Worker:
         if claim.over:
             claim.job.times.ended_at_s = now_s
             await claim.job.fail(error)
-
-    async def _until_recorded(self, attempt: Callable[[], Awaitable[bool]]) -> bool:
-        """Try again and again while the database is away, for as long as a lease lasts."""
-        give_up_s = time.monotonic() + self.rules.lease_s
-        while True:
-            try:
-                return await attempt()
-            except NotReady:
-                if time.monotonic() > give_up_s:
-                    raise
-                await asyncio.sleep(POLL_S)
 
     async def _hand_back(self, claims: Sequence[Claim]) -> None:
         """The process is leaving: the jobs wait in the queue for the next one."""

@@ -30,6 +30,15 @@ _BEAT = update(jobs).where(
     jobs.c.id == bindparam("b_id"), jobs.c.attempt == bindparam("b_attempt"), jobs.c.worker == _WORKER, RUNNING
 )
 _HELD = select(jobs.c.id, jobs.c.attempt, jobs.c.cancel_error).where(RUNNING, jobs.c.worker == _WORKER)
+_WAITING = (
+    select(jobs.c.seq)
+    .where(
+        QUEUED,
+        jobs.c.model.in_(bindparam("b_models", expanding=True)),
+        jobs.c.deadline_at_s > bindparam("b_now"),
+    )
+    .limit(1)
+)
 _WORKERS = select(jobs.c.worker).where(RUNNING).distinct()
 UNSTARTED = {"status": "queued", "worker": None, "lease_until_s": None, "started_at_s": None, "progress": 0.0}
 
@@ -49,6 +58,14 @@ def claim(
     taken = {"status": "running", "worker": worker, "started_at_s": now_s, "lease_until_s": lease_until_s}
     found = {row[0]: JobRow(*row[1:]) for row in connection.execute(_CLAIM, {"b_seqs": chosen, **taken})}
     return tuple(found[seq] for seq in chosen)
+
+
+def is_waiting(connection: Connection, models: Collection[str], now_s: float) -> bool:
+    """Whether there is a job of these models to claim."""
+    if not models:
+        return False
+    waiting = {"b_models": sorted(set(models)), "b_now": now_s}
+    return connection.execute(_WAITING, waiting).first() is not None
 
 
 def renew(connection: Connection, worker: str, beats: Sequence[Beat], *, lease_until_s: float) -> Beats:

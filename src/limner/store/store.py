@@ -41,9 +41,16 @@ class Store:
         self._room = accepting.Room()
 
     async def enqueue(
-        self, job: NewJob, *, worker: str | None = None, lease_until_s: float = 0.0, queue_limit: int
+        self,
+        job: NewJob,
+        *,
+        worker: str | None = None,
+        behind: Collection[str] = (),
+        lease_until_s: float = 0.0,
+        queue_limit: int,
     ) -> Accepted:
-        """Accept a job in one transaction, born running (attempt 1, with a lease) when there is a ``worker``.
+        """Accept a job in one transaction, born running (attempt 1, with a lease) when there is a ``worker`` and no job
+        of the models ``behind`` which it comes waits to be claimed.
 
         A repeated idempotency key (good for 24 h, or until its job is cancelled) gives its job again, which costs and
         counts nothing. Raises NotReady when nothing can be kept, Conflict
@@ -53,8 +60,10 @@ class Store:
 
         def accept(connection: Connection) -> Accepted:
             self._verify(known_s=VERIFY_EVERY_S)
+            waits = worker is None or claiming.is_waiting(connection, behind, job.created_at_s)
+            taker = None if waits else worker
             return accepting.enqueue(
-                connection, job, self._room, worker=worker, lease_until_s=lease_until_s, queue_limit=queue_limit
+                connection, job, self._room, worker=taker, lease_until_s=lease_until_s, queue_limit=queue_limit
             )
 
         accepted = await self._write(accept)
