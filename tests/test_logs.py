@@ -202,6 +202,20 @@ def test_whoever_has_set_logging_up_already_keeps_it() -> None:
     assert root.handlers == [mine]
 
 
+@pytest.mark.parametrize(("log_level", "told"), [("info", False), ("debug", True)])
+def test_addresses_that_are_called_are_told_only_when_debugging(log_level: str, told: bool, tmp_path: Path) -> None:
+    code = f"""
+import logging
+from limner.config import load_settings
+from limner.logs import configure
+configure(load_settings(None, {{"log_level": "{log_level}"}}))
+for name in ("httpx2", "httpx"):
+    logging.getLogger(name).info("HTTP Request: POST https://me:secret@host/v1")
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert ran.stderr.count("secret") == (2 if told else 0)
+
+
 def test_the_web_servers_own_lines_look_like_ours(tmp_path: Path) -> None:
     code = """
 import asyncio, logging, uvicorn

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from limner import runtime
-from limner.catalogue import Catalogue
+from limner.catalogue import Catalogue, Policy, resolve
 from limner.config import Settings, load_settings
 from limner.core import Operation, Request
 from limner.errors import InvalidRequest
@@ -121,6 +121,34 @@ def test_a_model_that_is_served_draws_for_those_whose_routes_name_it(tmp_path: P
     roster = roster_for(tmp_path, "Qwen/Qwen-Image-Edit-2511")
     assert [model.spec.id for model in roster] == ["Qwen/Qwen-Image-Edit-2511", "qwen_image_edit"]
     assert roster.find("qwen_image_edit").stand_in is roster.default
+
+
+def roster_with_api(tmp_path: Path, name: str) -> Roster:
+    there = {"vision_url": "https://me:hidden@api.test/v1", "vision_model": name}
+    settings = settings_for(tmp_path, suite="auto").model_copy(update=there)
+    return runtime.roster_of(settings, runtime.find_models(settings), lambda spec: FakeBackend())
+
+
+def test_an_api_that_sees_is_told_what_its_clients_ask_for(tmp_path: Path) -> None:
+    seer = roster_with_api(tmp_path, "seer").find("seer").spec
+    params = {"max_tokens": 64, "temperature": 0.5}
+    asked = Request(Operation.DESCRIBE, "seer", "why? " * 10_000, params=params)
+    resolution = resolve(asked, seer, Policy())
+    assert (resolution.request.params, resolution.warnings) == (params, ())
+    assert "hidden" not in repr(seer)
+
+
+def test_an_api_that_sees_is_told_no_seed(tmp_path: Path) -> None:
+    seer = roster_with_api(tmp_path, "seer").find("seer").spec
+    warnings = resolve(Request(Operation.DESCRIBE, "seer", "why?", seed=7), seer, Policy()).warnings
+    assert [(warning.param, warning.code) for warning in warnings] == [("seed", "ignored")]
+
+
+@pytest.mark.parametrize("name", ["sketch", "Sketch", "reader"])
+def test_an_api_that_sees_has_a_name_of_its_own(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=f"'vision_model': '{name}'") as raised:
+        roster_with_api(tmp_path, name)
+    assert raised.value.param == "vision_model"
 
 
 def test_a_name_without_weights_is_not_loaded(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from limner.core import ParamValue, Request
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 job_id: ContextVar[str] = ContextVar("job_id", default="")
 trace_id: ContextVar[str] = ContextVar("trace_id", default="")
+HTTP_CLIENTS = ("httpx2", "httpx")  # ours, and that of libraries
 IDS = {"request_id": request_id, "job_id": job_id, "trace_id": trace_id}
 
 
@@ -46,6 +47,8 @@ def configure(settings: Settings) -> None:
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
     if settings.log_level == "info":
         logging.getLogger("alembic").setLevel("WARNING")  # every start would tell of plug-ins
+        for client in HTTP_CLIENTS:  # every call would tell its address, with what is secret in it
+            logging.getLogger(client).setLevel("WARNING")
 
 
 class TextLines(logging.Formatter):

@@ -13,7 +13,7 @@ from limner.backends import Backend
 from limner.backends.standin import StandIn
 from limner.backends.upstream_words import UpstreamWords
 from limner.catalogue import BORROWED, Catalogue, ModelSpec, SourceMatch
-from limner.catalogue.spec import CUTTER, ENLARGER, LOCAL, SPEAKER, Route
+from limner.catalogue.spec import CUTTER, ENLARGER, LOCAL, SPEAKER, ParamSpec, Route
 from limner.chat.language_http import HttpLanguageModel
 from limner.config import Settings
 from limner.engine import ModelSource
@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 EMBEDDED = "sketch"
 SUITE = ("reader", "cutout", "resample")  # what comes with it: it reads pictures, cuts them out and enlarges them
 UPSTREAM = "upstream"  # a route's backend: somebody else's API answers
+UNTOLD_SEED = ParamSpec("seed", "integer", "Where chance begins.", minimum=0, ignored="the API is not told it")
 
 
 def sources(settings: Settings) -> tuple[str, ...]:
@@ -104,9 +105,12 @@ async def open_service(settings: Settings, specs: Sequence[ModelSpec] | None = N
 
 
 def roster_of(settings: Settings, specs: Sequence[ModelSpec], backend_of: Callable[[ModelSpec], Backend]) -> Roster:
-    """The loaded models, somebody else's vision model, then whatever one of them stands in for."""
+    """The loaded models, somebody else's vision model, then whatever one of them stands in for.
+
+    Raises InvalidRequest where that vision model is called like a loaded one."""
     catalogue = Catalogue.builtin()
     roster = Roster(catalogue)
+    _check_vision_name(settings, specs)
     served = {name: ServedModel(spec, backend_of(spec)) for name, spec in zip(sources(settings), specs, strict=False)}
     own = [model for name, model in served.items() if name not in SUITE]
     elsewhere = [_upstream(settings, catalogue)] if settings.vision_url else []
@@ -120,18 +124,28 @@ def roster_of(settings: Settings, specs: Sequence[ModelSpec], backend_of: Callab
     return roster
 
 
+def _check_vision_name(settings: Settings, specs: Sequence[ModelSpec]) -> None:
+    name = settings.vision_model
+    if settings.vision_url and name.casefold() in {spec.id.casefold() for spec in specs}:
+        message = f"Invalid value for 'vision_model': {name!r}. Allowed: the name of no model that is served here"
+        raise InvalidRequest(message, param="vision_model")
+
+
 def _upstream(settings: Settings, catalogue: Catalogue) -> ServedModel:
     """Somebody else's vision model; of its limits nothing is known that it would not say itself."""
     like = catalogue.get(SUITE[0])
-    route = Route(UPSTREAM, settings.vision_url)
+    route = Route(UPSTREAM, settings.vision_model)
+    params = {name: replace(param, ignored=None) for name, param in like.params.items()}
     spec = replace(
         like,
         id=settings.vision_model,
         family=UPSTREAM,
         title=settings.vision_model,
         aliases=(),
+        params={**params, UNTOLD_SEED.name: UNTOLD_SEED},
         routes=(route,),
         max_images=16,
+        max_prompt_chars=100_000,
         licence=None,
         notes=(),
         created=0,

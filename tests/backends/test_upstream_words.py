@@ -105,7 +105,7 @@ async def test_what_is_asked(server: Receiver, backend: UpstreamWords) -> None:
     messages = asked.pop("messages")
     assert asked == {
         "model": "seer", "stream": True, "stream_options": {"include_usage": True}, "max_tokens": 64,
-        "temperature": 0.0, "seed": 7,
+        "temperature": 0.0,
     }  # fmt: skip
     assert messages[:3] == [{"role": said.role, "content": said.text} for said in history]
     small, large, question = messages[3]["content"]
@@ -152,6 +152,28 @@ async def test_an_answer_is_text_whatever_is_in_it(server: Receiver, backend: Up
         (http("422 Unprocessable", b'{"detail": "too many images"}'), InvalidRequest, "too many images"),
         (refused("413 Too Large"), TooLarge, "no"),
         (refused("401 Unauthorized", f"bad key {KEY}"), UpstreamFailed, "refused the key"),
+        (refused("403 Forbidden", code="content_filter"), PolicyDeclined, "seer: no$"),
+        (refused("403 Forbidden", code=403, metadata={"reasons": ["violence"]}), PolicyDeclined, "seer: no$"),
+        (refused("403 Forbidden", metadata={"flagged_input": "a fight"}), PolicyDeclined, "seer: no$"),
+        (refused("403 Forbidden", metadata={"provider_name": "x"}), UpstreamFailed, "refused the key"),
+        (refused("400 Bad Request", code=["safety"]), InvalidRequest, "seer: no$"),
+        (refused("402 Payment Required"), UpstreamFailed, "no credit left"),
+        (refused("429 Too Many", code="insufficient_quota"), UpstreamFailed, "no credit left"),
+        (refused("429 Too Many", type="insufficient_quota"), UpstreamFailed, "no credit left"),
+        (refused("429 Too Many", code="billing_hard_limit_reached"), UpstreamFailed, "no credit left"),
+        (refused("500 Oops"), UpstreamFailed, "status 500"),
+        (refused("502 Bad"), UpstreamFailed, "status 502"),
+        (http("400 Bad Request", b'[{"error": {"code": 400, "message": "no image"}}]'), InvalidRequest, "no image$"),
+        (
+            http("422 Unprocessable", b'{"detail": [{"loc": ["body", "messages", 0], "msg": "is long"}]}'),
+            InvalidRequest,
+            "seer: messages.0: is long$",
+        ),
+        (
+            http("422 Unprocessable", b'{"message": {"detail": [{"loc": ["body", "top_p"], "msg": "is 2"}]}}'),
+            InvalidRequest,
+            "seer: top_p: is 2$",
+        ),
         (refused("404 Not Found"), UpstreamFailed, "no such model or path"),
         (refused("408 Timeout"), UpstreamTimeout, "in time"),
         (reply("302 Found", "Location: http://elsewhere/"), UpstreamFailed, "status 302"),
@@ -159,11 +181,18 @@ async def test_an_answer_is_text_whatever_is_in_it(server: Receiver, backend: Up
         (streamed("{"), UpstreamFailed, "not JSON"),
         (streamed("[]"), UpstreamFailed, "no chat completion"),
         (streamed({"error": {"message": f"overheated {KEY}"}}), UpstreamFailed, r"overheated \*\*\*$"),
+        (streamed({"error": {"message": "slow down", "code": 429}}), Overloaded, "no more requests"),
+        (streamed({"error": {"message": "bad image", "code": 400}}), InvalidRequest, "seer: bad image$"),
+        (streamed({"error": {"message": "no", "code": 403, "metadata": {"reasons": ["hate"]}}}), PolicyDeclined, "no$"),
+        (streamed({"error": {"message": "no", "code": "content_filter"}}), PolicyDeclined, "no$"),
+        (streamed({"error": {"message": "no", "code": "server_error"}}), UpstreamFailed, "seer: no$"),
         (streamed(words(None, finish_reason="content_filter")), PolicyDeclined, "withholds"),
+        (streamed(words("a red")), UpstreamFailed, "broke its answer off"),
+        (streamed(words("a red", finish_reason=None)), UpstreamFailed, "broke its answer off"),
         (streamed("[" * 200_000), UpstreamFailed, "not JSON"),
         (http("400 Bad Request", b"[" * 50_000), InvalidRequest, "status 400"),
         (b"HTTP/1.1 401 No\r\nContent-Length: 999\r\n\r\n{", UpstreamFailed, "refused the key"),
-        (streamed({"choices": [{"delta": "a"}]}), UpstreamFailed, "without a word"),
+        (streamed({"choices": [{"delta": "a"}]}, "[DONE]"), UpstreamFailed, "without a word"),
         (streamed(words("a" * (MAX_ANSWER_BYTES + 1))), UpstreamFailed, "more than is read"),
         (
             http("200 OK", json.dumps(words("a" * (MAX_ANSWER_BYTES + 1))).encode(), "Content-Type: application/json"),
@@ -183,12 +212,29 @@ async def test_refusals_are_told_by_what_they_mean(
     assert len(server.seen) == 1
 
 
-@pytest.mark.parametrize("status", ["429 Too Many", "500 Oops", "502 Bad", "503 Busy"])
+@pytest.mark.parametrize("status", ["429 Too Many", "503 Busy"])
 async def test_what_is_only_busy_is_asked_again(status: str, server: Receiver, backend: UpstreamWords) -> None:
     server.answers = [refused(status), refused(status, "no", "Retry-After: 0"), ANSWER]
     _, end = await collect(backend, request())
     assert end.text == "a red square"
     assert len(server.seen) == 3
+
+
+@pytest.mark.parametrize("status", ["500 Oops", "502 Bad"])
+async def test_what_may_have_been_answered_is_asked_again_only_where_wished(
+    status: str, server: Receiver, backend: UpstreamWords
+) -> None:
+    server.answers = [refused(status, "no", "Retry-After: 0"), refused(status), ANSWER]
+    with pytest.raises(UpstreamFailed, match=f"status {status[:3]}"):
+        await collect(backend, request())
+    assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize("end", [words("", finish_reason="stop"), "[DONE]"])
+async def test_an_answer_ends_with_either_sign(end: Any, server: Receiver, backend: UpstreamWords) -> None:
+    server.answers = [streamed(words("a square"), end)]
+    _, finished = await collect(backend, request())
+    assert finished.text == "a square"
 
 
 async def test_what_stays_busy_is_told_with_its_wish(server: Receiver, backend: UpstreamWords) -> None:
@@ -240,6 +286,36 @@ async def test_optional_fields_that_are_refused_are_left_out(server: Receiver, b
     assert asked["max_completion_tokens"] == 64
     assert {"max_tokens", "temperature", "stream_options"} & set(asked) == set()
     assert [(warning.param, warning.code) for warning in end.warnings] == [("temperature", "ignored")]
+
+
+async def test_optional_fields_that_a_list_of_errors_names_are_left_out(
+    server: Receiver, backend: UpstreamWords
+) -> None:
+    details = {"detail": [{"loc": ["body", "stream_options", "include_usage"], "msg": "Extra inputs"}]}
+    server.answers = [http("422 Unprocessable", json.dumps(details).encode()), ANSWER]
+    await collect(backend, request())
+    assert "stream_options" not in json.loads(server.seen[-1].body)
+
+
+@pytest.mark.parametrize(("key", "sent"), [(KEY, f"Bearer {KEY}"), ("", "Basic bWU6c2VjQHJldA==")])
+async def test_a_name_and_password_in_the_address_are_in_no_log_and_do_not_replace_the_key(
+    key: str, sent: str, server: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.answers = [ANSWER]
+    backend = UpstreamWords(f"http://me:sec%40ret@127.0.0.1:{server.port}/v1", "seer", key)
+    await collect(backend, request())
+    await backend.aclose()
+    assert server.seen[0].headers["authorization"] == sent
+    assert "/v1/chat/completions" in caplog.text
+    assert "ret@" not in caplog.text
+
+
+def test_an_address_that_cannot_be_called() -> None:
+    with pytest.raises(InvalidRequest, match=r"Allowed: an http.*/v1$") as raised:
+        UpstreamWords("http://me:secret@1.2.3.999/v1", "seer")
+    assert raised.value.param == "base_url"
+    assert "secret" not in raised.value.message
 
 
 async def test_closing_the_iterator_hangs_up(server: Receiver, backend: UpstreamWords) -> None:

@@ -16,7 +16,7 @@ from limner.chat.language_http import MAX_REPLY_BYTES, HttpLanguageModel
 from limner.chat.language_raw import MAX_CALLS
 from limner.chat.steps import Done
 from limner.core import Tokens
-from limner.errors import InvalidRequest, LimnerError, Overloaded, UpstreamFailed, UpstreamTimeout
+from limner.errors import InvalidRequest, LimnerError, Overloaded, PolicyDeclined, UpstreamFailed, UpstreamTimeout
 from tests.chat.scripted import EVERYTHING, Studio, by_rules, said
 
 KEY = "sk-very-secret-key"
@@ -176,6 +176,48 @@ async def test_no_arguments_are_none(arguments: Any) -> None:
     assert call == ToolCall("call00000", "generate_image", {})
 
 
+async def test_ids_made_up_for_calls_go_on_from_those_of_earlier_turns() -> None:
+    given = {"function": {"name": "generate_image", "arguments": "{}"}}
+    messages: list[Any] = [*HELLO]
+    async with serving(answer({"tool_calls": [given, given]})) as upstream, model_at(upstream.url) as model:
+        for _ in range(2):
+            messages.append((await model.complete(messages, [TOOL])).repeated())
+    ids = [call["id"] for message in messages[1:] for call in message["tool_calls"]]
+    assert ids == ["call00000", "call00001", "call00002", "call00003"]
+
+
+async def test_an_answer_that_is_cut_off_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    cut = {"message": {"content": "Hel"}, "finish_reason": "length"}
+    reply: Answer = (200, {}, json.dumps({"choices": [cut]}).encode())
+    async with serving(reply, answer({"content": "Hello!"})) as upstream, model_at(upstream.url) as model:
+        assert (await model.complete(HELLO, [])).text == "Hel"
+        assert "'gpt-x' was cut off" in caplog.text
+        caplog.clear()
+        await model.complete(HELLO, [])
+    assert "cut off" not in caplog.text
+
+
+async def test_an_answer_that_is_withheld_is_declined() -> None:
+    withheld = {"message": {"content": "Hel"}, "finish_reason": "content_filter"}
+    error = await failure((200, {}, json.dumps({"choices": [withheld]}).encode()))
+    assert type(error) is PolicyDeclined
+    assert "'gpt-x' withholds its answer" in error.message
+
+
+@pytest.mark.parametrize(("key", "sent"), [(KEY, f"bearer {KEY}"), (None, "basic bwu6c2vjqhjlda==")])
+async def test_a_name_and_password_in_the_address_are_in_no_log_and_do_not_replace_the_key(
+    key: str | None, sent: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with serving(answer({"content": "Hello!"})) as upstream:
+        model = HttpLanguageModel(upstream.url.replace("//", "//me:sec%40ret@"), "gpt-x", key)
+        await model.complete(HELLO, [])
+        await model.aclose()
+    assert upstream.headers[0]["authorization"] == sent  # in small letters, as all that is read there
+    assert "/v1/chat/completions" in caplog.text
+    assert "ret@" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("message", "text"),
     [
@@ -259,7 +301,8 @@ async def test_the_key_is_in_no_log_line(caplog: pytest.LogCaptureFixture) -> No
 
 
 @pytest.mark.parametrize(
-    "url", ["", "localhost:8080", "ftp://host/v1", "http://", "http://host/v1?key=1", "http://a:b/"]
+    "url",
+    ["", "localhost:8080", "ftp://host/v1", "http://", "http://host/v1?key=1", "http://a:b/", "http://1.2.3.999/"],
 )
 def test_a_url_that_cannot_be_used(url: str) -> None:
     with pytest.raises(InvalidRequest, match="Allowed: an http") as raised:

@@ -1,6 +1,6 @@
 """The seam behind which everything that makes pictures fits.
 
-Owns the Backend protocol alone; the local engine, hosted wires and the test fake live in sibling modules.
+Owns the Backend protocol alone. Sibling modules fit what this machine runs behind it, and somebody else's vision model.
 """
 
 from collections.abc import AsyncGenerator

@@ -28,17 +28,20 @@ MAX_REFUSAL_BYTES = 64 * 1024
 MAX_ANSWER_BYTES = 16 * 1024 * 1024  # a long answer, a small event for each of its words
 SHOWN_CHARACTERS = 300
 POLICY_CODES = frozenset({"content_policy_violation", "content_filter", "moderation_blocked", "safety"})
+UNPAID_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 END = b"[DONE]"
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """One event of a stream: more text, and what else it tells. ``cut``: the answer ends because it is too long."""
+    """One event of a stream: more text, and what else it tells. ``ends``: the answer is complete, and ``cut``: it ends
+    because it is too long."""
 
     text: str = ""
     model: str | None = None
     tokens: Tokens | None = None
     cut: bool = False
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +57,25 @@ class Refusal:
 async def deltas(response: httpx2.Response, model: str, key: str) -> AsyncIterator[Delta]:
     """The events of a streamed answer, or the one of an answer in one piece.
 
-    Raises UpstreamFailed for anything else and for more than is read, PolicyDeclined where the answer is withheld.
+    Raises UpstreamFailed for anything else, for more than is read and for an answer without its end, PolicyDeclined
+    where it is withheld.
     """
     if response.headers.get("content-type", "").partition(";")[0].strip() == "application/json":
         parts = [part async for part in _bounded(response, model)]
         yield _delta(_parsed(b"".join(parts), model), model, key)
         return
+    begun = ended = False
     async for line in _lines(response, model):
         name, _, data = line.partition(b":")
         if name != b"data" or not data.strip():
             continue
         if data.strip() == END:
             return
-        yield _delta(_parsed(data, model), model, key)
+        delta = _delta(_parsed(data, model), model, key)
+        begun, ended = True, ended or delta.ends
+        yield delta
+    if begun and not ended:
+        raise UpstreamFailed(f"{model}: its server broke its answer off")
 
 
 async def _lines(response: httpx2.Response, model: str) -> AsyncIterator[bytes]:
@@ -98,12 +107,7 @@ async def refusal(response: httpx2.Response, model: str, key: str) -> Refusal:
             body += part
             if len(body) > MAX_REFUSAL_BYTES:
                 break
-    error = _error_in(body)
-    said = _shown(error.get("message"), key)
-    param = error.get("param")
-    meant = _meaning(response, error, f"{model}: {said or f'status {response.status_code}'}", model)
-    passing = response.status_code in (429, 500, 502, 503)
-    return Refusal(meant, passing, param if isinstance(param, str) else None)
+    return _refused(response.status_code, _error_in(body), _retry_after_s(response), model=model, key=key)
 
 
 def unheard(error: httpx2.HTTPError, model: str) -> Refusal:
@@ -115,11 +119,22 @@ def unheard(error: httpx2.HTTPError, model: str) -> Refusal:
     return Refusal(UpstreamFailed(f"{model}: its server broke the connection off ({type(error).__name__})"))
 
 
-def _meaning(response: httpx2.Response, error: dict[str, Any], message: str, model: str) -> LimnerError:
-    wait_s = _retry_after_s(response)
-    match response.status_code:
-        case 400 | 422 if error.get("code") in POLICY_CODES:
-            return PolicyDeclined(message, param="prompt")
+def _refused(status: int, error: dict[str, Any], wait_s: float | None, *, model: str, key: str) -> Refusal:
+    """What ``error`` means under ``status``. Another try is for what was certainly not answered, which a broken server
+    alone does not say: it may have answered, and be paid for it."""
+    message = f"{model}: {_shown(error.get('message'), key) or f'status {status}'}"
+    codes = _codes(error)
+    if status in (400, 401, 403, 422) and (codes & POLICY_CODES or _is_flagged(error)):
+        return Refusal(PolicyDeclined(message, param="prompt"))
+    if status == 402 or (status == 429 and codes & UNPAID_CODES):
+        return Refusal(UpstreamFailed(f"{model}: the account behind it has no credit left"))
+    passing = status in (429, 503) or (status in (500, 502) and wait_s is not None)
+    param = error.get("param")
+    return Refusal(_meaning(status, message, model, wait_s), passing, param if isinstance(param, str) else None)
+
+
+def _meaning(status: int, message: str, model: str, wait_s: float | None) -> LimnerError:
+    match status:
         case 400 | 422 | 415:
             return InvalidRequest(message)
         case 413:
@@ -132,15 +147,35 @@ def _meaning(response: httpx2.Response, error: dict[str, Any], message: str, mod
             return Overloaded(f"{model}: its server takes no more requests at the moment", retry_after_s=wait_s)
         case 408 | 504:
             return UpstreamTimeout(f"{model}: its server did not answer in time")
-    return UpstreamFailed(f"{model}: its server answered with status {response.status_code}", retry_after_s=wait_s)
+    return UpstreamFailed(f"{model}: its server answered with status {status}", retry_after_s=wait_s)
+
+
+def _codes(error: dict[str, Any]) -> set[str]:
+    return {said for name in ("code", "type") if isinstance(said := error.get(name), str)}
+
+
+def _is_flagged(error: dict[str, Any]) -> bool:
+    """Whether it says what of the request was found wanting, as OpenRouter's does."""
+    metadata = error.get("metadata")
+    return isinstance(metadata, dict) and bool(metadata.get("reasons") or metadata.get("flagged_input"))
+
+
+def _failure(error: dict[str, Any], model: str, key: str) -> LimnerError:
+    """What an error in the place of an answer means; its code may be the status that came too late."""
+    code = error.get("code")
+    if isinstance(code, int) and 400 <= code <= 599:
+        return _refused(code, error, None, model=model, key=key).error
+    message = f"{model}: {_shown(error.get('message'), key) or 'its server failed'}"
+    return PolicyDeclined(message, param="prompt") if _codes(error) & POLICY_CODES else UpstreamFailed(message)
 
 
 def _delta(event: dict[str, Any], model: str, key: str) -> Delta:
     if event.get("error"):
-        raise UpstreamFailed(f"{model}: {_shown(_error(event).get('message'), key) or 'its server failed'}")
+        raise _failure(_error(event), model, key)
     choices = event.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    if choice.get("finish_reason") == "content_filter":
+    reason = choice.get("finish_reason")
+    if reason == "content_filter":
         raise PolicyDeclined(f"{model} withholds its answer", param="prompt")
     words = choice.get("delta") or choice.get("message")
     text, name = words.get("content") if isinstance(words, dict) else None, event.get("model")
@@ -148,7 +183,8 @@ def _delta(event: dict[str, Any], model: str, key: str) -> Delta:
         _as_text(text) if isinstance(text, str) else "",
         _as_text(name) if isinstance(name, str) else None,
         _tokens(event.get("usage")),
-        choice.get("finish_reason") == "length",
+        cut=reason == "length",
+        ends=bool(reason),
     )
 
 
@@ -180,15 +216,23 @@ def _error_in(body: bytes) -> dict[str, Any]:
         reply = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    return _error(reply) if isinstance(reply, dict) else {}
+    first = reply[0] if isinstance(reply, list) and reply else reply  # Gemini's is a list of one
+    return _error(first) if isinstance(first, dict) else {}
 
 
 def _error(reply: dict[str, Any]) -> dict[str, Any]:
     """OpenAI's envelope, or the flat ones that others have."""
     error = reply.get("error", reply)
-    if isinstance(error, dict):
-        return error if "message" in error else {**error, "message": error.get("detail")}
-    return {"message": error}
+    if not isinstance(error, dict):
+        return {"message": error}
+    message = error.get("message", error.get("detail"))
+    details = message.get("detail") if isinstance(message, dict) else message
+    match details:
+        case [{"loc": ["body", param, *inner], "msg": str(said)}, *_]:  # pydantic's, of which the first says enough
+            return {**error, "message": f"{'.'.join(map(str, (param, *inner)))}: {said}", "param": param}
+        case [{"msg": str(said)}, *_]:
+            return {**error, "message": said}
+    return {**error, "message": details}
 
 
 def _shown(message: object, key: str) -> str:

@@ -17,7 +17,7 @@ import pybase64
 from limner.backends.dialogue import dialogue, looked_at
 from limner.backends.upstream_replies import Delta, Refusal, deltas, refusal, unheard
 from limner.core import Event, Finished, Picture, Request, Tokens, Warning, Words
-from limner.errors import NotReady, UpstreamFailed
+from limner.errors import InvalidRequest, NotReady, UpstreamFailed
 
 logger = logging.getLogger(__name__)
 
@@ -30,20 +30,23 @@ LOSSLESS_PIXELS = 512 * 512  # pictures up to this are sent as PNG: they are sma
 JPEG_QUALITY = 92
 STREAM_OPTIONS = "stream_options"  # asks for the usage, which some give anyway and some never
 MANNER = ("max_tokens", "temperature", "top_p")
-OPTIONAL = (*MANNER, "seed", STREAM_OPTIONS)
+OPTIONAL = (*MANNER, STREAM_OPTIONS)
 RENAMED = {"max_tokens": "max_completion_tokens"}  # what newer models of OpenAI call it
 
 
 class UpstreamWords:
     """Answers through ``model`` at ``base_url``, such as ``https://host/v1``. ``key`` is sent as a bearer token and
-    appears in no message and no log; "" sends none."""
+    appears in no message and no log; "" sends none, but the name and password that ``base_url`` may have. Raises
+    InvalidRequest for a URL that cannot be used."""
 
     def __init__(self, base_url: str, model: str, key: str = "", *, silence_s: float = SILENCE_S) -> None:
-        self._url = f"{base_url.rstrip('/')}/chat/completions"
+        url = _completions(base_url)
+        self._url = url.copy_with(userinfo=b"")  # no log of the client's may tell them
         self._model, self._key = model, key
         headers = {"Authorization": f"Bearer {key}"} if key else {}
+        auth = httpx2.BasicAuth(url.username, url.password) if url.userinfo and not key else None
         timeout = httpx2.Timeout(silence_s, connect=CONNECT_S)
-        self._client = httpx2.AsyncClient(headers=headers, timeout=timeout)
+        self._client = httpx2.AsyncClient(headers=headers, auth=auth, timeout=timeout)
         self._closed = False
 
     @property
@@ -86,9 +89,9 @@ class UpstreamWords:
         earlier = ({"role": said.role, "content": said.text} for said in before)
         messages = [*earlier, {"role": "user", "content": content}]
         set_params = {name: request.params[name] for name in MANNER if request.params.get(name) is not None}
-        seed = {} if request.seed is None else {"seed": request.seed}
         streaming = {"stream": True, STREAM_OPTIONS: {"include_usage": True}}
-        return {"model": self._model, "messages": messages, **streaming, **set_params, **seed}
+        # No seed: every resolved request has one, and some APIs refuse whatever has one.
+        return {"model": self._model, "messages": messages, **streaming, **set_params}
 
     async def _accepted(self, body: dict[str, Any], answer: "_Answer") -> httpx2.Response:
         """A response of status 200, its body unread, which the caller closes. What is only busy is asked again, and
@@ -168,6 +171,14 @@ class _Answer:
             message = f"{name!r} was not used: {self._model} does not take {body[name]!r}"
             self._warnings.append(Warning(name, "ignored", message))
         return rest
+
+
+def _completions(base_url: str) -> httpx2.URL:
+    try:
+        return httpx2.URL(f"{base_url.rstrip('/')}/chat/completions")
+    except httpx2.InvalidURL as error:
+        message = f"Invalid value for 'base_url': {error}. Allowed: an http(s) URL such as http://127.0.0.1:8080/v1"
+        raise InvalidRequest(message, param="base_url") from error
 
 
 def _pause_s(refused: Refusal, tried: int) -> float | None:

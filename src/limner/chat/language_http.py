@@ -16,7 +16,7 @@ import orjson
 from limner.chat.language import Message, ToolCall, ToolSchema, Turned, call_id, calls_in, names_of
 from limner.chat.language_raw import MAX_CALLS, read_arguments, read_turn, without_thoughts
 from limner.core import Tokens
-from limner.errors import InvalidRequest, LimnerError, Overloaded, UpstreamFailed, UpstreamTimeout
+from limner.errors import InvalidRequest, LimnerError, Overloaded, PolicyDeclined, UpstreamFailed, UpstreamTimeout
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,8 @@ REPEATED = ("reasoning_content", "reasoning_details")
 
 class HttpLanguageModel:
     """``model`` at ``base_url`` (with its ``/v1``). ``params`` are sent with every request as they are, such as
-    ``temperature``. Raises InvalidRequest for a URL or key that cannot be used."""
+    ``temperature``; a name and password in ``base_url`` where there is no ``key``. Raises InvalidRequest for a URL or
+    key that cannot be used."""
 
     def __init__(
         self,
@@ -41,23 +42,26 @@ class HttpLanguageModel:
         params: Mapping[str, Any] | None = None,
     ) -> None:
         _check(base_url, key)
-        self._url = base_url.rstrip("/") + "/chat/completions"
+        url = httpx2.URL(base_url.rstrip("/") + "/chat/completions")
+        self._url = url.copy_with(userinfo=b"")  # no log of the client's may tell them
         self._model = model
         self._timeout_s = timeout_s
         self._params = dict(params or {})
         headers = {"Authorization": f"Bearer {key}"} if key else {}
+        auth = httpx2.BasicAuth(url.username, url.password) if url.userinfo and not key else None
         timeout = httpx2.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
-        self._client = httpx2.AsyncClient(headers=headers, timeout=timeout)
+        self._client = httpx2.AsyncClient(headers=headers, auth=auth, timeout=timeout)
 
     async def complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Turned:
-        """The next turn. Raises UpstreamFailed, UpstreamTimeout, or Overloaded with the server's ``retry_after_s``."""
+        """The next turn. Raises UpstreamFailed, UpstreamTimeout, Overloaded with the server's ``retry_after_s``, or
+        PolicyDeclined where the server withholds it."""
         body: dict[str, Any] = {**self._params, "model": self._model, "messages": list(messages), "stream": False}
         if tools:
             body["tools"] = list(tools)
         reply = await self._posted(orjson.dumps(body))
         message, tokens = _message(reply, self._model), _tokens(reply.get("usage"))
         if message.get("tool_calls"):
-            return _calling(message, tokens)
+            return _calling(message, tokens, calls_in(messages))
         # Servers that do not know how their model writes calls leave them in the text.
         read = read_turn(_text(message), names_of(tools), calls_before=calls_in(messages))
         return Turned(read.text, read.calls, tokens)
@@ -96,8 +100,8 @@ def _check(base_url: str, key: str | None) -> None:
     try:
         parts = urlsplit(base_url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query + parts.fragment
-        _ = parts.port  # a bad one raises as well
-    except ValueError:
+        _ = parts.port, httpx2.URL(base_url)  # bad ones raise as well
+    except (ValueError, httpx2.InvalidURL):
         usable = False
     if not usable:
         raise InvalidRequest(
@@ -137,16 +141,21 @@ def _object(content: bytes, model: str) -> dict[str, Any]:
 
 def _message(reply: Mapping[str, Any], model: str) -> dict[str, Any]:
     match reply.get("choices"):
-        case [{"message": dict(message)}, *_]:
+        case [{"finish_reason": "content_filter"}, *_]:
+            raise PolicyDeclined(f"the language model {model!r} withholds its answer", param="prompt")
+        case [{"message": dict(message), **rest}, *_]:
+            if rest.get("finish_reason") == "length":
+                logger.warning("language model %r was cut off: its answer has the most tokens that it may have", model)
             return message
         case _:
             raise UpstreamFailed(f"the language model {model!r} answered without a message")
 
 
-def _calling(message: Mapping[str, Any], tokens: Tokens | None) -> Turned:
+def _calling(message: Mapping[str, Any], tokens: Tokens | None, calls_before: int) -> Turned:
+    """Ids of calls that came without one count on from ``calls_before``."""
     every = message["tool_calls"]
     given = every[:MAX_CALLS] if isinstance(every, list) else [every]
-    calls = tuple(_call(call, index) for index, call in enumerate(given))
+    calls = tuple(_call(call, number) for number, call in enumerate(given, calls_before))
     text = without_thoughts(_text(message))
     plain = Turned(text, calls).repeated()
     # Repeated whole, since some servers sign their calls, but with arguments that can be read.
