@@ -300,6 +300,39 @@ async def test_responses_answer_in_words(client: httpx2.AsyncClient, backend: Fa
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "tools")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["make the circle blue", "extend left", "upscale it 2x", "remove the background", "make it blue", "what is in it?"],
+)
+async def test_responses_draw_anew_what_the_words_would_change(
+    client: httpx2.AsyncClient, backend: FakeBackend, text: str
+) -> None:
+    """Where the tool's action says so, whatever routing makes of the words."""
+    content = [{"type": "input_text", "text": text}, {"type": "input_image", "image_url": RED}]
+    tool = {**DRAWS[0], "action": "generate", "input_image_mask": {"image_url": png((255, 255, 255))}}
+    for tools in ([{**DRAWS[0], "action": "generate"}], [tool]):
+        asked = {"model": "limner/auto", "input": [{"role": "user", "content": content}], "tools": tools}
+        reply = await client.post("/v1/responses", json=asked)
+        assert reply.status_code == 200, reply.text
+        request = backend.requests[-1]
+        assert (request.operation, request.model, request.prompt) == (Operation.GENERATE, "sketch", text)
+        assert (request.inputs, request.mask) == ((), None)
+        ignored = [warning["param"] for warning in reply.json()["limner"]["warnings"]]
+        assert ignored == ["input", *(["tools[0].input_image_mask"] if "input_image_mask" in tools[0] else [])]
+
+
+async def test_a_name_that_does_not_draw_anew_is_refused_for_it(
+    client: httpx2.AsyncClient, backend: FakeBackend
+) -> None:
+    content = [{"type": "input_text", "text": "larger"}, {"type": "input_image", "image_url": RED}]
+    asked = {"input": [{"role": "user", "content": content}], "tools": [{**DRAWS[0], "action": "generate"}]}
+    for model in ("resample", "limner/upscale"):
+        refused = await client.post("/v1/responses", json={**asked, "model": model})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "operation"), refused.text
+        assert "resample cannot generate" in refused.json()["error"]["message"]
+    assert backend.requests == []
+
+
 CHAIN = (
     calls(call("remove_background", "call00001", image=1)),
     calls(call("edit_image", "call00002", image=2, instruction="put a sunset behind it")),
@@ -357,6 +390,23 @@ async def test_without_its_language_model_plain_rules_decide(
     body = await said(client, *DRAWN, user("make it blue"))
     assert backend.requests[-1].operation is Operation.EDIT
     assert "it is away" in body["limner"]["warnings"][-1]["message"]
+
+
+async def test_a_led_answer_has_one_place_in_the_queue(settings: Settings, backend: FakeBackend) -> None:
+    """Its calls need no further ones, or the last few answers would keep each other from every picture."""
+    backend.delay_s = 0.02
+    application = create_app(settings.model_copy(update={"queue_limit": 1}), opener(backend, "sketch", "cutout"))
+    async with application.router.lifespan_context(application):
+        both = (call("generate_image", f"call0000{number}", prompt="a tower") for number in range(2))
+        await with_language(application, calls(*both), words("Here."))
+        transport = httpx2.ASGITransport(app=application)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://limner.test") as http:
+            body = await said(http, user("two towers, please"))
+            assert body["choices"][0]["message"]["content"].startswith("Here.")
+            assert len(body["limner"]["steps"]) == 2
+            streamed = {"model": "limner/auto", "messages": [user("another")], "stream": True}
+            await with_language(application, calls(call("generate_image", "call00001", prompt="x")), words("There."))
+            assert "data:image/png" in (await http.post(URL, json=streamed)).text
 
 
 async def test_what_only_a_single_job_can_do_is_refused(app: FastAPI, client: httpx2.AsyncClient) -> None:

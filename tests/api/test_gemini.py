@@ -187,6 +187,7 @@ async def test_what_does_nothing_for_drawing_is_told(client: httpx2.AsyncClient)
         (asking(said("x"), responseModalities=["IMAGE", "AUDIO"]), "generationConfig.responseModalities"),
         (asking(said("x"), imageConfig={"aspectRatio": "wide"}), "generationConfig.imageConfig.aspectRatio"),
         (asking(said("x"), imageConfig={"imageSize": "8K"}), "generationConfig.imageConfig.imageSize"),
+        (asking(said("x"), imageSize=1), "generationConfig.imageSize"),
         (asking(said("x"), imageConfig={"outputMimeType": "x"}), "generationConfig.imageConfig.outputMimeType"),
         (
             asking(said("x"), imageConfig={"outputCompressionQuality": 101}),

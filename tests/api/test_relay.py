@@ -193,6 +193,14 @@ async def test_another_served_model_may_be_named(client: httpx2.AsyncClient, bac
     assert (reply.status_code, reply.json()["error"]["code"]) == (404, "MODEL_NOT_FOUND")
 
 
+async def test_another_models_own_size_holds(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
+    """The size that the document gives the endpoint is its model's, however that is named."""
+    await drawn(client, QWEN, model="sketch")
+    await drawn(client, QWEN_EDIT, model="sketch")
+    await drawn(client, QWEN, model="qwen/QWEN-image")
+    assert [str(request.size) for request in backend.requests[::2]] == ["256x256", "1024x1024"]
+
+
 @pytest.mark.parametrize("path", [FLUX, GPT, QWEN, SD, GPT_EDIT])
 async def test_a_task_is_accepted_and_found_again(client: httpx2.AsyncClient, path: str) -> None:
     edits = {"image": RED} if path.endswith("edit") else {}

@@ -4,14 +4,18 @@ import asyncio
 import base64
 import io
 import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx2
 import pytest
 from PIL import Image
 
+from limner.api.calls import Call
 from limner.core import Operation
 from limner.errors import UpstreamFailed
+from limner.jobs import JobEvent
 from tests.api.test_chat import BLUE, RED, first_colors, png
 from tests.fakes import FakeBackend
 
@@ -163,6 +167,7 @@ async def test_the_turn_before_is_edited(client: httpx2.AsyncClient, backend: Fa
         ({"tools": tool(seed=1), "seed": 2}, "seed"),
         ({"tool_choice": "none"}, "tool_choice"),
         ({"tool_choice": {"type": "web_search"}}, "tool_choice"),
+        ({"tool_choice": {"type": "allowed_tools", "tools": 1}}, "tool_choice"),
         ({"conversation": "conv_1"}, "conversation"),
         ({"stream": True, "background": True}, "stream"),
         ({"stream": "yes"}, "stream"),
@@ -176,6 +181,11 @@ async def test_a_bad_value_is_refused_by_name(
     assert reply.status_code == 400, reply.text
     assert reply.json()["error"]["param"] == param
     assert backend.requests == []
+
+
+async def test_a_choice_that_names_the_tool_is_taken_whatever_stands_beside(client: httpx2.AsyncClient) -> None:
+    reply = await client.post(URL, json={**ASKED, "tool_choice": {**TOOL, "tools": 1}})
+    assert reply.status_code == 200, reply.text
 
 
 async def test_what_the_sdk_may_send_beside_is_taken_and_told(client: httpx2.AsyncClient) -> None:
@@ -231,6 +241,34 @@ async def test_a_response_can_be_made_in_the_background(client: httpx2.AsyncClie
     body = await shown_as(client, where, "completed")
     assert opened(body["output"][0]["result"]).size == (256, 256)
     assert (await client.post(f"{where}/cancel")).json()["status"] == "completed"
+
+
+async def test_pictures_keep_their_ids_when_one_of_them_is_deleted(client: httpx2.AsyncClient) -> None:
+    made = (await client.post(URL, json={**ASKED, "tools": tool(n=3)})).json()
+    kept = made["output"][1:]
+    assert (await client.delete(f"/v1/files/{made['limner']['files'][0]}")).status_code == 204
+    left = (await client.get(f"{URL}/{made['id']}")).json()["output"]
+    assert [(one["id"], one["result"]) for one in left] == [(one["id"], one["result"]) for one in kept]
+
+
+async def test_a_stream_keeps_the_ids_of_its_pictures(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is deleted before the end leaves the others in their places."""
+
+    async def events(call: Call) -> AsyncIterator[JobEvent]:
+        outcome = await call.outcome()
+        yield replace(outcome, pictures=outcome.pictures[1:])
+
+    monkeypatch.setattr(Call, "events", events)
+    stream = await client.post(URL, json={**ASKED, "tools": tool(n=2), "stream": True})
+    told = events_of(stream.text)
+    added = [event for event in told if event["type"] == "response.output_item.added"]
+    (done,) = [event for event in told if event["type"] == "response.output_item.done"]
+    (completed,) = [event for event in told if event["type"] == "response.image_generation_call.completed"]
+    (item,) = told[-1]["response"]["output"]
+    assert done["output_index"] == completed["output_index"] == 1
+    assert done["item"]["id"] == completed["item_id"] == item["id"] == added[1]["item"]["id"]
 
 
 async def test_a_response_can_be_cancelled(client: httpx2.AsyncClient, backend: FakeBackend) -> None:

@@ -24,7 +24,8 @@ from limner.media.mask import as_mask
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What is to be drawn, its pictures still unread. ``operation`` None: what pictures and mask make it."""
+    """What is to be drawn, its pictures still unread. ``operation`` None: what pictures and mask make it, but never an
+    answer in words."""
 
     prompt: str
     pictures: Sequence[Named]
@@ -62,6 +63,12 @@ def takes_pictures(spec: ModelSpec) -> bool:
     return operation_for(spec, images=1) in spec.operations
 
 
+def require_pictures(http: HttpRequest, spec: ModelSpec, *, has_pictures: bool) -> None:
+    """Raise InvalidRequest, naming models that can, where an answer in words is all that ``spec`` has to give."""
+    if not spec.operations - {Operation.DESCRIBE}:
+        _require(http, spec, Operation.EDIT if has_pictures else Operation.GENERATE)
+
+
 async def to_request(http: HttpRequest, spec: ModelSpec, brief: Brief) -> tuple[Request, tuple[Warning, ...]]:
     """``brief`` as a Request to the model of ``spec``.
 
@@ -73,11 +80,9 @@ async def to_request(http: HttpRequest, spec: ModelSpec, brief: Brief) -> tuple[
     if brief.pictures:
         param = brief.pictures[-1][0]
         gateway.pictures.check_count(len(brief.pictures), spec.max_images, spec.id, param)
+    operation = brief.operation or _drawing_for(spec, brief)
+    _require(http, spec, operation)
     inputs = await read_sources(http, brief.pictures, limit_s)
-    operation = brief.operation or operation_for(spec, images=len(inputs), mask=brief.mask is not None)
-    if operation not in spec.operations:  # it may be the name that was used which means less than the model can
-        able = ", ".join(other.value for other in spec.sorted_operations)
-        raise InvalidRequest(f"{spec.id} cannot {operation.value}. Allowed: {able}", param="operation")
     request = Request(
         operation=operation,
         model=spec.id,
@@ -94,6 +99,23 @@ async def to_request(http: HttpRequest, spec: ModelSpec, brief: Brief) -> tuple[
         history=brief.history,
     )
     return keep_background(request, drawing.warnings)
+
+
+def _drawing_for(spec: ModelSpec, brief: Brief) -> Operation:
+    """What pictures and mask make of it, or would if the model did more than speak."""
+    operation = operation_for(spec, images=len(brief.pictures), mask=brief.mask is not None)
+    if operation is not Operation.DESCRIBE:
+        return operation
+    return Operation.EDIT if brief.pictures else Operation.GENERATE
+
+
+def _require(http: HttpRequest, spec: ModelSpec, operation: Operation) -> None:
+    if operation in spec.operations:
+        return
+    roster = gateway_of(http).service.roster
+    roster.require_able(roster.find(spec.id), operation)
+    able = ", ".join(other.value for other in spec.sorted_operations)  # the name that was used means no more than that
+    raise InvalidRequest(f"{spec.id} cannot {operation.value}. Allowed: {able}", param="operation")
 
 
 def _size(brief: Brief, inputs: Sequence[Picture], spec: ModelSpec) -> Size | None:

@@ -48,8 +48,8 @@ class Estimate:
 
 
 class Seat:
-    """The right to submit one job; `Service.seat` gives it. ``replayed`` says afterwards whether the job was there
-    before, made by the same idempotency key."""
+    """The right to submit one job, or those of one led answer; `Service.seat` gives it. ``replayed`` says afterwards
+    whether the job was there before, made by the same idempotency key."""
 
     def __init__(self, accept: Callable[[Request, Submission], Awaitable[tuple[Job, bool]]]) -> None:
         self._accept = accept

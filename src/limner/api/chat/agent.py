@@ -6,6 +6,7 @@ Owns making each of its decisions a job, and one answer of all of them. What the
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
@@ -45,6 +46,7 @@ from limner.core import Operation, Request, Warning, Words
 from limner.errors import InvalidRequest, LimnerError
 from limner.jobs import Job, Outcome, StoredPicture, Submission
 from limner.records import warning_records
+from limner.service import Seat
 
 AT_ONCE = 4  # jobs of one answer
 
@@ -72,8 +74,8 @@ class Led:
         """The server's."""
         return gateway_of(self.http)
 
-    def steps(self, model: LanguageModel) -> AsyncGenerator[Step, None]:
-        """What the language model does with the turn, as it happens."""
+    def steps(self, model: LanguageModel, seat: Seat) -> AsyncGenerator[Step, None]:
+        """What the language model does with the turn, as it happens; its calls are made from the answer's ``seat``."""
         settings = self.gateway.settings
         rules = Rules(
             abilities_of(self.gateway.service.roster),
@@ -81,24 +83,24 @@ class Led:
             total_timeout_s=settings.agent_timeout_s,
         )
         abilities = rules.abilities
-        return converse(self.conversation, model, self._run, rules, fallback=lambda turns: decide(turns, abilities))
+        run = partial(self._run, seat)
+        return converse(self.conversation, model, run, rules, fallback=lambda turns: decide(turns, abilities))
 
-    async def _run(self, decision: Decision) -> Made:
+    async def _run(self, seat: Seat, decision: Decision) -> Made:
         """Do one decision as a job. Raises its error."""
         async with self.turns:
-            return await self._done(decision)
+            return await self._done(seat, decision)
 
-    async def _done(self, decision: Decision) -> Made:
+    async def _done(self, seat: Seat, decision: Decision) -> Made:
         plan = planned_for(self.http, self.asked.fields.model or "", decision)
         assert plan.spec is not None, "a decision that is run has an operation"
-        gateway, service = self.gateway, self.gateway.service
-        with service.seat(caller_of(self.http)) as seat:
-            request, warnings = await self._request(plan)
-            job = await seat.submit(request, Submission(warnings=warnings, response_format="url"))
+        # Further seats would not do: answers that fill the queue would then keep each other from every picture.
+        request, warnings = await self._request(plan)
+        job = await seat.submit(request, Submission(warnings=warnings, response_format="url"))
         try:
             outcome = await job.result()
         except asyncio.CancelledError:
-            gateway.service.left(job)
+            self.gateway.service.left(job)
             raise
         self.jobs.append((job, outcome, plan.reason))
         self.pictures |= {picture.id: picture for picture in outcome.pictures}
@@ -170,8 +172,8 @@ def language_runs_on(gateway: Gateway) -> str:
 
 
 async def _whole(answer: Led, model: LanguageModel, showing: Showing) -> bytes:
-    with answer.gateway.service.seat(caller_of(answer.http)):
-        async for step in answer.steps(model):
+    with answer.gateway.service.seat(caller_of(answer.http)) as seat:
+        async for step in answer.steps(model, seat):
             if isinstance(step, Done):
                 return await completion(showing, answer.answer(step))
     raise AssertionError("an agent ends with Done")
@@ -184,8 +186,8 @@ async def _stream(answer: Led, model: LanguageModel, showing: Showing) -> AsyncG
     apart = options is not None and bool(options.include_usage)
     yield opening(head)
     try:
-        with answer.gateway.service.seat(caller_of(answer.http)):
-            async for step in with_keep_alive(answer.steps(model)):
+        with answer.gateway.service.seat(caller_of(answer.http)) as seat:
+            async for step in with_keep_alive(answer.steps(model, seat)):
                 async for chunk in _told(answer, step, showing, apart=apart):
                     yield chunk
     except LimnerError as error:

@@ -12,7 +12,7 @@ from starlette.requests import Request as HttpRequest
 
 from limner.api.chat.pictures import MASK, REFERENCES
 from limner.api.chat.prompt import wanted
-from limner.api.composing import model_for, takes_pictures
+from limner.api.composing import model_for, require_pictures, takes_pictures
 from limner.api.drawing import OTHER_NAMES, DrawFields, Drawing
 from limner.api.gateway import gateway_of
 from limner.api.sources import Named
@@ -122,6 +122,7 @@ def planned(http: HttpRequest, asking: Asking) -> Plan:
         return Plan(aside.prompt, aside.reason, reply=aside.reply)
     if spec is None:
         return _routed(http, roster, asking)
+    _check_modalities(http, asking, spec)
     if _draws(spec, asking.modalities):
         return _drawn(asking, spec, routed=False)
     return _said(asking, _speaker(roster, spec, asking.modalities), routed=False)
@@ -205,10 +206,13 @@ def _named(turn: Turn) -> Turn:
 def _routed(http: HttpRequest, roster: Roster, asking: Asking) -> Plan:
     """By what the words and pictures say, among all served models."""
     name, modalities = asking.model or "", asking.modalities
+    named = roster.operation_of(name)
+    if named is Operation.DESCRIBE:
+        _check_modalities(http, asking, model_for(http, name, has_pictures=True))
+        return _by_name(roster, asking, named)
     if MASK in asking.fields or asking.brings_pictures():
         operation = Operation.INPAINT if MASK in asking.fields else Operation.EDIT
         return _drawn(asking, roster.route(name, operation, has_images=True).spec, routed=True)
-    named = roster.operation_of(name)
     if named is not None:
         return _by_name(roster, asking, named)
     abilities = abilities_of(roster)
@@ -233,7 +237,19 @@ def _held_to(http: HttpRequest, asking: Asking, plan: Plan) -> Plan:
     if not plan.speaks or asking.modalities is None or "text" in asking.modalities:
         return plan
     spec = model_for(http, asking.model, has_pictures=bool(asking.conversation.pictures))
+    _check_modalities(http, asking, spec)
     return _drawn(asking, spec, routed=True)
+
+
+def _check_modalities(http: HttpRequest, asking: Asking, spec: ModelSpec) -> None:
+    """Raise InvalidRequest where the reply has to be pictures and ``spec`` has only words."""
+    if asking.modalities is None or "text" in asking.modalities:
+        return
+    try:
+        require_pictures(http, spec, has_pictures=bool(asking.conversation.asked.pictures))
+    except InvalidRequest as error:
+        error.param = "modalities"
+        raise
 
 
 def _draws(spec: ModelSpec, modalities: Collection[str] | None) -> bool:

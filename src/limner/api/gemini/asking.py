@@ -156,7 +156,7 @@ def read_generation(body: Mapping[str, Any], model: str) -> Asked:
             (CONFIG, {"n": config.candidate_count, "seed": config.seed}),
             (IMAGE_CONFIG, {"aspect_ratio": image.aspect_ratio, "image_size": image.image_size, **image.output()}),
         ),
-        names={**{name: placed(where, name) for where, params in own.items() for name in params}, **NAMES},
+        names={**NAMES, **{name: placed(where, name) for where, params in own.items() for name in params}},
         warnings=(*warnings, *_unused(fields, image)),
         modalities=frozenset(modality.lower() for modality in config.response_modalities or ()) or None,
         about_words=_about_words(fields, config),

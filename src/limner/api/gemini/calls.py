@@ -142,8 +142,12 @@ def _unlikeness(one: Size, other: Size) -> float:
     return abs(math.log(one.width_px * other.height_px / (one.height_px * other.width_px)))
 
 
-def _resolution(spec: ModelSpec, name: str, value: str) -> str:
-    """The model's own name of the resolution, where it has one."""
+def _resolution(spec: ModelSpec, name: str, value: object) -> str:
+    """The model's own name of the resolution, where it has one. Raises InvalidRequest."""
+    if not isinstance(value, str):
+        raise InvalidRequest(
+            f"Invalid value for 'image_size': {shown(value)}. Allowed: text such as '1K'", param="image_size"
+        )
     choices = spec.params[name].choices if name in spec.params else ()
     same = SAME if value.upper() in (one.upper() for one in SAME) else (value, value.upper())
     return next((one for one in same if one in choices), same[0])

@@ -38,6 +38,7 @@ NAMES: Mapping[str, str] = {
     "output_compression": f"{PARAMETERS}.outputOptions.compressionQuality",
     "rewrite_prompt": f"{PARAMETERS}.enhancePrompt",
     "prompt": f"{INSTANCE}.prompt",
+    "modalities": "model",  # which promises pictures by being asked for them here
 }
 
 

@@ -15,7 +15,7 @@ from limner.api.calls import Call, Wire, conduct
 from limner.api.chat.messages import url_of
 from limner.api.chat.pictures import in_order
 from limner.api.chat.replies import DONE, Telling, chat_usage, told
-from limner.api.composing import Brief, model_for, name_given, to_request
+from limner.api.composing import Brief, model_for, name_given, require_pictures, to_request
 from limner.api.drawing import Drawing, in_their_words, settle
 from limner.api.embedding import Embedded, embedded
 from limner.api.envelope import error_body
@@ -60,6 +60,7 @@ async def images(http: HttpRequest) -> Response:
     if fields.prompt is None:
         raise MissingParameter("Missing required parameter: 'prompt'", param="prompt")
     spec = model_for(http, fields.model, has_pictures=bool(references))
+    require_pictures(http, spec, has_pictures=bool(references))
     pictures, counts = in_order(spec, references, {})
     names = {PLAIN: REFERENCES}
     telling = Telling(None, names, name_given(http, fields.model, spec))

@@ -31,8 +31,8 @@ A1111_MODEL = "Realistic_Vision_V5.1.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A path below ``/v2/image``, the model that it means, what its reply ``holds``, and what it draws when the client
-    says nothing."""
+    """A path below ``/v2/image``, the model that it means, what its reply ``holds``, and what that model draws when
+    the client says nothing."""
 
     path: str
     model: str
@@ -40,6 +40,10 @@ class Endpoint:
     holds: Holds
     operation: Operation = Operation.GENERATE
     defaults: Mapping[str, str] = field(default_factory=dict)
+
+    def means(self, spec: ModelSpec) -> bool:
+        """Whether ``spec`` is the path's own model, and not another one that was named."""
+        return self.model.casefold() in (name.casefold() for name in (spec.id, *spec.aliases))
 
 
 _SQUARE: Final[Mapping[str, str]] = {"size": "1024x1024"}
@@ -83,7 +87,7 @@ def brief_of(endpoint: Endpoint, fields: Common, spec: ModelSpec, timeout_s: flo
 
     Raises InvalidRequest, MissingParameter, UnknownParameter.
     """
-    given = {**endpoint.defaults, **(fields.model_extra or {})}
+    given = {**(endpoint.defaults if endpoint.means(spec) else {}), **(fields.model_extra or {})}
     pictures, counts = _pictures(given, spec)
     mask = given.pop(MASK, None)
     if endpoint.operation is not Operation.GENERATE and not pictures:

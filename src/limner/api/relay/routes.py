@@ -18,7 +18,7 @@ from limner.api.a1111.routes import router_of
 from limner.api.a1111.samplers import is_kin
 from limner.api.asking import read_object
 from limner.api.calls import Wire, conduct
-from limner.api.composing import to_request
+from limner.api.composing import model_for, require_pictures, to_request
 from limner.api.doorkeeper import caller_of
 from limner.api.gateway import gateway_of
 from limner.api.manners import manners_of
@@ -74,21 +74,22 @@ async def _answer(http: HttpRequest, endpoint: Endpoint) -> Response:
     fields = parse(await read_object(http, gateway.settings.max_body_bytes))
     edits = endpoint.operation is Operation.EDIT
     name, roster = fields.model or endpoint.model, gateway.service.roster
-    model = roster.route(name, endpoint.operation, has_images=edits)
+    spec = model_for(http, name, has_pictures=edits)
+    require_pictures(http, spec, has_pictures=edits)
     most_s = gateway.settings.max_timeout_s
     waits = not (fields.asynchronous or manners_of(http).respond_async)
-    brief = brief_of(endpoint, fields, model.spec, min(LIMIT_S, most_s) if waits else most_s)
+    brief = brief_of(endpoint, fields, spec, min(LIMIT_S, most_s) if waits else most_s)
     hook = hook_of(fields.webhook_url, gateway.settings) if fields.webhook_url else None
 
     async def read() -> tuple[Request, tuple[Warning, ...]]:
-        return await to_request(http, model.spec, replace(brief, operation=roster.operation_of(name)))
+        return await to_request(http, spec, replace(brief, operation=roster.operation_of(name)))
 
     wire = Wire(
         reply=reply_of(endpoint.holds),
         accepted=accepted_as(endpoint.holds),
         response_format="b64_json" if endpoint.holds == "b64" else "url",
     )
-    return await conduct(http, model.spec.id, read, wire, detached=fields.asynchronous, hook=hook)
+    return await conduct(http, spec.id, read, wire, detached=fields.asynchronous, hook=hook)
 
 
 @router.get("/v2/tasks/{task_address}", openapi_extra=docs.TASK)

@@ -162,7 +162,8 @@ def _check_choice(choice: str | dict[str, Any] | None) -> None:
     if choice in (None, "auto", "required"):
         return
     if isinstance(choice, dict):
-        named = [choice, *(tool for tool in choice.get("tools") or () if isinstance(tool, dict))]
+        tools = choice.get("tools")
+        named = [choice, *(tool for tool in (tools if isinstance(tools, list) else ()) if isinstance(tool, dict))]
         if any(one.get("type") == TOOL for one in named):
             return
     raise InvalidRequest(

@@ -18,7 +18,7 @@ from limner.api.replies import common_fields, spoken_tokens, usage
 from limner.api.responses.reading import call_id
 from limner.core import Operation, Preview
 from limner.errors import LimnerError
-from limner.jobs import Job, Outcome
+from limner.jobs import Job, Outcome, StoredPicture
 
 STATUSES = {"queued": "queued", "running": "in_progress", "finished": "completed"}
 NOTHING_ECHOED: Mapping[str, Any] = {
@@ -44,6 +44,11 @@ def job_id(response: str) -> str:
 def input_id(job: Job, place: int) -> str:
     """The name of a picture that came with a response, as a source for the turns after it."""
     return f"input_{job.id.removeprefix('job_')}_{place}"
+
+
+def place_of(picture: StoredPicture) -> int:
+    """Which of its job's pictures it is, whether or not those before it are still kept."""
+    return int(picture.id.rpartition("_")[2])
 
 
 def item(job: Job, index: int, status: str, result: str | None = None) -> dict[str, Any]:
@@ -243,9 +248,10 @@ class Events:
                 yield self.words(outcome.text)
             for event in self._closed(self._head, outcome.text):
                 yield event
-        for index in range(len(outcome.pictures)):
+        for position, picture in enumerate(outcome.pictures):
+            index = place_of(picture)
             yield self._of_call("completed", index)
-            done = item(job, index, "completed", files.text(index))
+            done = item(job, index, "completed", files.text(position))
             yield self._event("response.output_item.done", files, output_index=index, item=done)
         whole = _completed(job, outcome, self.echo, self.telling, files)
         yield self._event("response.completed", files, response=whole)
@@ -284,7 +290,7 @@ def _completed(
     job: Job, outcome: Outcome, echo: Mapping[str, Any], telling: Telling, files: Embedded
 ) -> dict[str, Any]:
     head = head_of(job, telling.model)
-    items = [item(job, index, "completed", files.text(index)) for index in range(len(outcome.pictures))]
+    items = [item(job, place_of(one), "completed", files.text(i)) for i, one in enumerate(outcome.pictures)]
     items += _unmade(job, outcome)
     if outcome.text is not None:
         items.append(message(head, "completed", outcome.text))

@@ -4,7 +4,6 @@ Streams and background responses are included.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -18,7 +17,7 @@ from limner.api.calls import Call, Wire, conduct, job_accepted
 from limner.api.chat.pictures import MASK, in_order
 from limner.api.chat.replies import Telling, words_answer
 from limner.api.chat.turns import Asking, Plan, fitted, planned
-from limner.api.composing import Brief, name_given, to_request
+from limner.api.composing import Brief, model_for, name_given, to_request
 from limner.api.doorkeeper import caller_of
 from limner.api.drawing import Drawing, in_their_words, settle, settle_spoken
 from limner.api.gateway import gateway_of
@@ -102,17 +101,33 @@ def _planned(http: HttpRequest, asked: ResponseAsked, conversation: Conversation
     try:
         plan = planned(http, Asking(asked.model, conversation, modalities=asked.modalities, fields=beside))
     except InvalidRequest as error:
-        if asked.tool is None and error.param == "modalities":
+        if error.param != "modalities":
+            raise
+        if asked.tool is None:
             raise without_tool(asked.model) from error
+        error.param = "model"  # whose pictures the tool demands
         raise
     action = None if asked.tool is None else asked.tool.action
     if action == "edit" and not plan.pictures:
         raise MissingParameter("Missing required parameter: 'input' has no picture to edit", param="input")
     if action != "generate" or not plan.pictures:
         return plan, ()
-    message = f"'action' is generate: {len(plan.pictures)} pictures of the input are left aside"
-    anew = replace(plan, pictures=(), mask=None, operation=None, reason="action is generate")
-    return anew, (Warning("input", "ignored", message),)
+    return _anew(http, asked, conversation.asked.text), _left_aside(asked, len(plan.pictures))
+
+
+def _anew(http: HttpRequest, asked: ResponseAsked, prompt: str) -> Plan:
+    """The words drawn without the pictures, by whichever model does that."""
+    spec = model_for(http, asked.model, has_pictures=False)
+    return Plan(prompt, "action is generate", spec, Operation.GENERATE)
+
+
+def _left_aside(asked: ResponseAsked, count: int) -> tuple[Warning, ...]:
+    message = f"'action' is generate: {count} pictures of the input are left aside"
+    left = (Warning("input", "ignored", message),)
+    if asked.mask is None:
+        return left
+    name = asked.mask[0]
+    return (*left, Warning(name, "ignored", f"{name!r} has no effect: 'action' is generate"))
 
 
 def _settled(asked: ResponseAsked, given: Mapping[str, Any], plan: Plan) -> tuple[Drawing, tuple[Warning, ...]]:
