@@ -147,7 +147,10 @@ def test_a_huge_prompt_reaches_the_model_whole() -> None:
     assert time.process_time() - begin < 2.0
 
 
-@pytest.mark.parametrize("text", ["1" * 4000, "12 " * 1300, "trois" * 800, "des plus de " * 300])
+LONG_RUNS = ["1" * 4000, "12 " * 1300, "trois" * 800, "des plus de " * 300, "mach das bild " + "um 4 mal " * 400]
+
+
+@pytest.mark.parametrize("text", LONG_RUNS)
 def test_no_words_keep_it_busy(text: str) -> None:
     began_s = time.process_time()
     decide(Conversation((Turn("user", text, (Shown("data:image/png;base64,a", "user", "messages[0]"),)),)), EVERYTHING)

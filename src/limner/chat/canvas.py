@@ -18,7 +18,7 @@ _PIXELS = re.compile(r"(?<![\w.])(\d{3,5}) ?[x×*] ?(\d{3,5})(?!\d)", re.IGNOREC
 _RATIO = re.compile(r"(?<![\w:.])(\d{1,2}) ?[:/] ?(\d{1,2})(?![\w:])|(?<![\w:.])(16|9|21) ?x ?(9|16)(?![\w:])")
 _DISTANCE = re.compile(r"(?<![A-Za-z0-9_:.])(\d{2,5})(?! ?(?:%|percent|prozent|:|\d))")
 _TIMES = re.compile(
-    r"(?<![\w.])(\d{1,2})(?:\.0)? ?(?:x|×|times|fold|fois|veces|mal|fach|倍)"
+    r"(?<![\w.])(\d{1,2})(?:\.0)?[ -]?(?:x|×|times|fold|fois|veces|mal|fach|倍)"
     r"|([一二两三四五六七八九十])倍"
     r"|(?:x|by|factor of|par|por|um|放大) ?(\d{1,2})(?![\dx%])"
 )
