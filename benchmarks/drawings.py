@@ -12,9 +12,7 @@ import orjson
 
 import limner
 from limner.catalogue import Catalogue
-from limner.catalogue.sizing import native_size, problem
 from limner.catalogue.spec import ModelSpec
-from limner.core import Size
 
 MODEL = "sketch"
 WEIGHTS = Path(limner.__file__).parent / "suite" / MODEL
@@ -100,9 +98,8 @@ def bodies(drawings: Sequence[Drawing]) -> list[bytes]:
 
 
 def _sizes(model: ModelSpec) -> list[tuple[int, int]]:
-    """A handful of sizes that the model draws as they are, so that every server does the same work."""
+    """A handful of sizes the model takes."""
     if model.sizes.choices:
         return [(size.width_px, size.height_px) for size in model.sizes.choices]
-    wanted = (Size(256, 256), Size(192, 256), Size(256, 192), Size(320, 160), Size(160, 288))
-    drawn = (size for size in wanted if problem(size, model.sizes) is None and native_size(size, model.sizes) == size)
-    return [(size.width_px, size.height_px) for size in drawn]
+    wanted = ((256, 256), (128, 128), (256, 192), (192, 256), (128, 256))
+    return [(w, h) for w, h in wanted if min(w, h) >= model.sizes.min_side_px]

@@ -71,7 +71,6 @@ class Plan:
     minutes: float
     small_share: float = 0.15
     edit_share: float = 0.3
-    other_sizes: float = 0.1
     form_weights: dict[str, float] = field(default_factory=dict)
     easy_edits: float = 1.0
     thing_weight: float = 3.0
@@ -128,9 +127,6 @@ class Sampler:
         scenes = self._cache.scenes
         if MAIN not in scenes or progress < self._plan.small_share:
             return SMALL
-        others = sorted(grid for grid in scenes if grid not in (MAIN, SMALL))
-        if others and self._common.random() < self._plan.other_sizes:
-            return self._common.choices(others, [len(scenes[grid]) for grid in others])[0]
         return MAIN
 
     def _pick_task(self, grid: Grid) -> int:

@@ -49,8 +49,6 @@ GAP_PX = 3
 LEAST_VISIBLE = 0.75
 """Share of a thing's silhouette that must stand out from the background."""
 Shares = dict[str, float]
-Extent = tuple[int, int]
-"""Width and height in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,17 +322,15 @@ def kept(picture: Picture, edit: Edit) -> bool:
     return float((apart_nearby(picture, after)[~changed] < 50).mean()) > 0.98
 
 
-def draw_cases(pipeline: Any, cases: list[Case], seed: int, size: Extent) -> list[Picture]:
+def draw_cases(pipeline: Any, cases: list[Case], seed: int) -> list[Picture]:
     """Draw every case through the pipeline; prompts in batches, edits one by one with their source pictures."""
     plain_cases = [case for case in cases if case.edit is None]
-    drawn = draw(pipeline, [c.prompt for c in plain_cases], seed=seed, size=size)
-    found = dict(zip(map(id, plain_cases), drawn, strict=True))
-    width, height = size
+    found = dict(zip(map(id, plain_cases), draw(pipeline, [c.prompt for c in plain_cases], seed=seed), strict=True))
     for index, case in enumerate(cases):
         if case.edit is not None:
-            sources = [Image.fromarray(render(scene, width, height)) for scene in case.edit.sources]
+            sources = [Image.fromarray(render(scene)) for scene in case.edit.sources]
             generator = torch.Generator().manual_seed(seed + index)
-            call = {**call_for(pipeline, [case.prompt]), "width": width, "height": height}
+            call = call_for(pipeline, [case.prompt])
             image = pipeline(image=sources, prompt=case.prompt, generator=generator, **call).images[0]
             found[id(case)] = np.asarray(image.convert("RGB"))
     return [found[id(case)] for case in cases]
@@ -380,13 +376,11 @@ def table(scores: dict[str, Shares], truth: dict[str, Shares], wrong: dict[str, 
     return "\n".join(lines)
 
 
-def evaluate(
-    folder: Path, *, seed: int = 2026, share: float = 1.0, device: str = "cpu", size: Extent = (256, 256)
-) -> str:
-    """Draw and judge all cases with the model in `folder` at `size` and return the table."""
+def evaluate(folder: Path, *, seed: int = 2026, share: float = 1.0, device: str = "cpu") -> str:
+    """Draw and judge all cases with the model in `folder` and return the table."""
     cases = [*prompts(seed, share), *edit_cases(seed, share)]
-    pictures = draw_cases(load_pipeline(folder, device), cases, seed, size)
-    renders = [render(case.scene, *size) for case in cases]
+    pictures = draw_cases(load_pipeline(folder, device), cases, seed)
+    renders = [render(case.scene) for case in cases]
     scores = by_category(cases, [judge_case(p, c) for p, c in zip(pictures, cases, strict=True)])
     truth = by_category(cases, [judge_case(p, c) for p, c in zip(renders, cases, strict=True)])
     wrong = by_category(cases, [judge_case(p, c) for p, c in zip(pictures, shuffled(cases, seed), strict=True)])

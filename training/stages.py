@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from training.networks import TOKEN_PX
 from training.recipe import Recipe, read_recipe
 from training.team import Team
 
@@ -34,7 +33,6 @@ class Run:
     part: tuple[int, int]
     share: float
     workers: int
-    size: tuple[int, int]
 
 
 def parse() -> tuple[str, int, Run]:
@@ -51,24 +49,11 @@ def parse() -> tuple[str, int, Run]:
     parser.add_argument("--part", default="1/1", help="cache, drawn: this process's share, as 1/2")
     parser.add_argument("--share", type=float, default=1.0, help="eval: scales the number of prompts")
     parser.add_argument("--workers", type=int, default=1, help="denoiser: processes that train together")
-    parser.add_argument(
-        "--size", type=parse_size, default=(256, 256), help="eval: pixels that sketch draws, as 288x160"
-    )
     a = parser.parse_args()
     first, second = map(int, a.part.split("/"))
     only = tuple(filter(None, a.only.split(",")))
-    run = Run(
-        read_recipe(), a.out, a.model, a.minutes, a.device, a.resume, only, (first, second), a.share, a.workers, a.size
-    )
+    run = Run(read_recipe(), a.out, a.model, a.minutes, a.device, a.resume, only, (first, second), a.share, a.workers)
     return a.stage, a.threads, run
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Read width and height, both multiples of a token's side."""
-    width, height = map(int, text.split("x"))
-    if width % TOKEN_PX or height % TOKEN_PX:
-        raise argparse.ArgumentTypeError(f"{text}: sides are multiples of {TOKEN_PX}")
-    return width, height
 
 
 def with_minutes(settings: dict[str, Any], run: Run) -> dict[str, Any]:
@@ -203,7 +188,7 @@ def evaluate_all(run: Run) -> None:
     from training.evaluate import evaluate
 
     tables = {
-        "sketch": lambda: evaluate(run.model, share=run.share, device=run.device, size=run.size),
+        "sketch": lambda: evaluate(run.model, share=run.share, device=run.device),
         "reader": lambda: evaluate_words.reader_table(run.model.with_name("reader"), share=run.share),
         "grounder": lambda: evaluate_words.grounder_table(run.model, share=run.share),
         "trip": lambda: evaluate_words.trip_table(run.model, share=run.share),

@@ -50,7 +50,7 @@ async def test_its_fields(client: httpx2.AsyncClient, backend: FakeBackend) -> N
         {
             "param": "size",
             "code": "adjusted",
-            "message": "sketch draws areas of 256x256: the picture was drawn at 320x160 and brought to 512x256",
+            "message": "sketch draws 256x256 alone: the picture was drawn at that size and brought to 512x256",
         }
     ]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from limner.backends import Backend
-from limner.backends.local import LocalBackend, _extent, _pictures
+from limner.backends.local import LocalBackend, _at_native_size, _extent, _finish, _pictures
 from limner.backends.pixels import alike
 from limner.catalogue.spec import ModelSpec, ParamSpec, Route, SizeRules
 from limner.core import Event, Finished, Operation, Picture, Preview, Progress, Request, Size
@@ -237,29 +237,61 @@ async def test_an_operation_without_a_pipeline_is_an_error(backend: LocalBackend
         await collect(backend, request(Operation.UPSCALE, inputs=(picture("red"),)))
 
 
-async def test_a_model_of_one_area_draws_there_and_is_given_references_of_that_size(
-    backend: LocalBackend, submitted: list[Sample], monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def native(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model draws 64x64 alone."""
+    alone = replace(spec(), sizes=replace(spec().sizes, native=SIZE))
+    monkeypatch.setattr(backend, "_spec_of", lambda name: alone)
+
+
+@pytest.mark.usefixtures("native")
+async def test_a_model_of_one_size_is_given_references_laid_into_it(
+    backend: LocalBackend, submitted: list[Sample]
 ) -> None:
-    native = replace(spec(), sizes=replace(spec().sizes, native_pixels=128 * 128))
-    monkeypatch.setattr(backend, "_spec_of", lambda name: native)
-    wide, large = Size(256, 128), Size(200, 300)
-    source = Picture("RGB", large, bytes(3 * large.pixels))
-    asked = replace(request(Operation.EDIT, inputs=(source,), previews=1), size=wide)
+    size = Size(256, 128)
+    rows = [b"\xff\x00\x00" * 256] * 64 + [b"\x00\x00\xff" * 256] * 64  # red above blue
+    asked = replace(request(Operation.EDIT, inputs=(Picture("RGB", size, b"".join(rows)),), previews=1), size=size)
     events, result = await collect(backend, asked)
     [sample] = submitted
-    drawn = (sample.arguments["width"], sample.arguments["height"])
-    assert drawn == (128, 64)
-    assert isinstance(reference := sample.arguments["image"], Image.Image)
-    assert reference.size == drawn
+    assert (sample.arguments["width"], sample.arguments["height"]) == (64, 64)
+    reference = sample.arguments["image"]
+    assert isinstance(reference, Image.Image)
+    assert [reference.getpixel((32, y)) for y in (0, 24, 40, 63)] == [(255, 0, 0)] * 2 + [(0, 0, 255)] * 2
     shown = [event.picture.size for event in events if isinstance(event, Preview)]
-    assert [*shown, result.pictures[0].size] == [wide, wide]
+    assert [*shown, result.pictures[0].size] == [size, size]
 
 
-async def test_what_a_mask_keeps_of_a_model_of_one_area_is_kept_at_the_size_asked_for(
-    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    native = replace(spec(), sizes=replace(spec().sizes, native_pixels=64 * 64))
-    monkeypatch.setattr(backend, "_spec_of", lambda name: native)
+async def test_what_was_laid_into_another_size_is_cut_out_of_it_again() -> None:
+    wide, native = Size(128, 64), Size(64, 64)
+    row = b"".join(bytes((2 * x, 0, 255 - 2 * x)) for x in range(128))
+    source = Picture("RGB", wide, row * 64)
+    asked = replace(request(Operation.EDIT, inputs=(source,)), size=wide)
+    laid = _at_native_size(asked, native)
+    assert {one.size for one in laid.inputs} == {laid.size} == {native}
+    back = _finish(asked, native)(laid.inputs[0])
+    assert back.size == wide
+    assert np.abs(pixels(back) - pixels(source)).max() <= 8
+
+
+async def test_a_picture_from_words_is_continued_to_the_size_asked_for() -> None:
+    native, wide = Size(64, 64), Size(128, 64)
+    drawn = Picture("RGB", native, (b"\x00\x80\x00" + b"\xff\xff\xff" * 62 + b"\x80\x00\x00") * 64)
+    continued = pixels(_finish(replace(request(), size=wide), native)(drawn)).reshape(64, 128, 3)
+    assert (continued[:, :33] == (0, 128, 0)).all()
+    assert (continued[:, 33:95] == 255).all()
+    assert (continued[:, 95:] == (128, 0, 0)).all()
+
+
+async def test_an_edit_of_other_proportions_than_its_picture_is_continued_too() -> None:
+    native, size = Size(64, 64), Size(128, 64)
+    drawn = Picture("RGB", native, bytes((9, 9, 9)) * native.pixels)
+    finish = _finish(replace(request(Operation.EDIT, inputs=(picture("red"),)), size=size), native)
+    assert (finish.part, finish.how) == (native, "fill")
+    assert finish(drawn).size == size
+
+
+@pytest.mark.usefixtures("native")
+async def test_what_a_mask_keeps_of_a_model_of_one_size_is_kept_at_the_size_asked_for(backend: LocalBackend) -> None:
     size = Size(128, 128)
     noise = np.random.default_rng(1).integers(0, 256, (128, 128, 3), dtype=np.uint8)
     mask = Picture("L", size, bytes(255 if x >= 64 else 0 for _ in range(128) for x in range(128)))

@@ -48,7 +48,7 @@ def test_describes_sizes() -> None:
         "choices": [],
         "min_input_side": 64,
         "max_input_ratio": 8,
-        "native_pixels": 256 * 256,
+        "native": "256x256",
     }
     sdxl = describe(CATALOGUE.get("sdxl"))["sizes"]
     assert isinstance(sdxl, dict)

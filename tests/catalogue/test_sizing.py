@@ -1,7 +1,7 @@
 import pytest
 
 from limner.catalogue import ModelSpec, Resolution
-from limner.catalogue.sizing import fit, native_size
+from limner.catalogue.sizing import fit
 from limner.core import Operation, Size, Warning
 from limner.errors import InvalidRequest
 from tests.catalogue.make import CATALOGUE, DRAWING, ask, picture
@@ -17,22 +17,9 @@ def test_who_is_not_drawn_at_the_size_asked_for_is_told_so() -> None:
     assert ask("sketch", size=Size(256, 256)).warnings == ()
     [warning] = ask("sketch", size=Size(512, 288)).warnings
     assert (warning.param, warning.code) == ("size", "adjusted")
-    assert "drawn at 288x160 and brought to 512x288" in warning.message
+    assert "draws 256x256 alone" in warning.message
+    assert "brought to 512x288" in warning.message
     assert ask("sdxl", size=Size(512, 512)).warnings == ()
-
-
-@pytest.mark.parametrize(
-    ("asked", "drawn"),
-    [("128x128", "256x256"), ("512x512", "256x256"), ("512x384", "256x192"), ("512x128", "512x128")],
-)
-def test_a_model_of_one_area_draws_the_nearest_shape_of_it(asked: str, drawn: str) -> None:
-    rules = CATALOGUE.get("sketch").sizes
-    assert str(native_size(Size.parse(asked), rules)) == drawn
-    assert native_size(Size.parse(drawn), rules) == Size.parse(drawn)
-
-
-def test_all_other_models_draw_the_size_itself() -> None:
-    assert native_size(Size(512, 288), CATALOGUE.get("sdxl").sizes) == Size(512, 288)
 
 
 @pytest.mark.parametrize(

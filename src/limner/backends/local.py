@@ -6,23 +6,25 @@ catalogue entry says.
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from limner.backends.pixels import Finish, Kept, alike, grey, opaque, picture_of, resized
-from limner.catalogue.sizing import native_size
 from limner.catalogue.spec import TEXT_LENGTH, ModelSpec, ParamSpec, Route
-from limner.core import Event, Finished, Lora, Operation, ParamValue, Picture, Preview, Progress, Request, Warning
+from limner.core import Event, Finished, Lora, Operation, ParamValue, Picture, Preview, Progress, Request, Size, Warning
 from limner.engine import EngineSettings, EngineStats, LoadedModel, ModelSource, Result, Sample, Timings
 from limner.errors import InternalError, InvalidRequest, LimnerError, NotReady, UnknownParameter
+from limner.media.canvas import fitted, inside
 
 if TYPE_CHECKING:
     from limner.engine import Engine
     from limner.engine.reading import Reading
 
 _USUAL_STEPS = 20
+_ALIKE = 0.1  # log of the factor by which proportions may be off and still be stretched
 _SAMPLER = "sampler"  # the one parameter that is no argument of a pipeline but chooses its scheduler
 
 
@@ -214,24 +216,33 @@ def _prepared(
     engine: "Engine", info: LoadedModel, spec: ModelSpec, request: Request
 ) -> tuple[list[Sample], tuple[Warning, ...], Finish]:
     """What to submit, what to warn of, and what to do with the pictures. Takes a moment: not for the loop."""
-    drawn = _at_native_size(request, spec)
-    samples = _samples(engine, info, spec, drawn)
+    native = spec.sizes.native
+    samples = _samples(engine, info, spec, request if native is None else _at_native_size(request, native))
     engine.inspect_loras(request.model, samples[0].loras)
     readings = _readings(engine, samples[0], request)
     length = _text_length(samples[0], list(readings.values()), _route(spec).text_lengths)
     samples = [replace(sample, arguments={**sample.arguments, **length}) for sample in samples]
+    return samples, _cut_texts(readings), _finish(request, native)
+
+
+def _at_native_size(request: Request, native: Size) -> Request:
+    """``request`` as a model gets it that draws ``native`` alone. It finds what references show by its place, so they
+    are laid whole into the size that is drawn, their edges continued."""
+    inputs = tuple(fitted(picture_of(opaque(picture)), native, "fill") for picture in request.inputs)
+    mask = None if request.mask is None else fitted(request.mask, native, "fill")
+    return replace(request, size=native, inputs=inputs, mask=mask)
+
+
+def _finish(request: Request, native: Size | None) -> Finish:
+    """What becomes of its pictures: where all is drawn at ``native``, they are continued to the size asked for; of an
+    edit the part that shows the first picture, stretched if that is nearly its shape already."""
     kept = None if request.mask is None else Kept(opaque(request.inputs[0]), grey(request.mask))
-    return samples, _cut_texts(readings), Finish(request.size, kept)
-
-
-def _at_native_size(request: Request, spec: ModelSpec) -> Request:
-    """``request`` with the size and the pictures that a model gets which draws one area alone: references count for it
-    where they lie, so they are brought to the size of what is drawn."""
-    if spec.sizes.native_pixels is None or request.size is None:
-        return request
-    size = native_size(request.size, spec.sizes)
-    inputs = tuple(picture_of(resized(opaque(picture), size)) for picture in request.inputs)
-    return replace(request, size=size, inputs=inputs)
+    if native is None or not request.inputs:
+        return Finish(request.size, kept, how="stretch" if native is None else "fill")
+    assert request.size is not None, "sizes are settled before they are drawn"
+    part = inside(request.inputs[0].size, native)
+    bent = abs(math.log(part.width_px * request.size.height_px / (part.height_px * request.size.width_px)))
+    return Finish(request.size, kept, part, "stretch" if kept or bent <= _ALIKE else "fill")
 
 
 def _samples(engine: "Engine", info: LoadedModel, spec: ModelSpec, request: Request) -> list[Sample]:

@@ -8,6 +8,7 @@ import PIL.Image
 import PIL.ImageOps
 
 from limner.core import Picture, Size
+from limner.media.canvas import Fit, fitted
 from limner.media.convert import from_image, to_image
 
 REFERENCE_PIXELS = 1024 * 1024
@@ -47,15 +48,18 @@ def alike(images: Sequence[PIL.Image.Image]) -> list[PIL.Image.Image]:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """What is done to a drawn picture: it is brought to ``size``, which some pipelines only take as a hint, and gets
-    back what a masked edit left alone."""
+    """What is done to a drawn picture: its middle is cut out in the proportions of ``part``; it is brought to ``size``,
+    which some pipelines only take as a hint, by ``how``; and it gets back what a masked edit left alone."""
 
     size: Size | None = None
     kept: "Kept | None" = None
+    part: Size | None = None
+    how: Fit = "stretch"
 
     def __call__(self, drawn: Picture) -> Picture:
         """The picture as it was asked for."""
-        brought = drawn if self.size in (None, drawn.size) else picture_of(resized(to_image(drawn), self.size))
+        shown = drawn if self.part is None else fitted(drawn, self.part, "crop")
+        brought = shown if self.size is None else fitted(shown, self.size, self.how)
         return brought if self.kept is None else self.kept.restored(brought)
 
 

@@ -87,10 +87,10 @@ def _other_operation(request: Request, operation: Operation) -> tuple[Warning, .
 
 def _size(asked: Size, rules: SizeRules) -> tuple[Size, tuple[Warning, ...]]:
     """The size to draw: what was asked if the target draws it, else the nearest in proportions and area. A target that
-    draws one area alone is not asked for more: the picture is resampled once."""
+    draws one size alone is not asked for more pixels: the picture is resampled once."""
     if problem(asked, rules) is None and snap(asked, rules) == asked:
         return asked, ()
-    area = rules.native_pixels or rules.max_pixels
+    area = rules.max_pixels if rules.native is None else rules.native.pixels
     size = fit(rules, asked.width_px, asked.height_px, min(asked.pixels, area))
     return size, (Warning("size", "adjusted", f"drawn at {size} and resampled to {asked}"),)
 

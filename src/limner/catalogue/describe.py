@@ -92,6 +92,6 @@ def _sizes(rules: SizeRules) -> dict[str, Json]:
         "edit_pixels": rules.edit_pixels,
         "choices": [str(size) for size in rules.choices],
         "min_input_side": rules.min_input_px,
-        "native_pixels": rules.native_pixels,
+        "native": None if rules.native is None else str(rules.native),
         "max_input_ratio": _whole(rules.max_input_ratio) if math.isfinite(rules.max_input_ratio) else None,
     }

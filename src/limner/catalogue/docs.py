@@ -96,9 +96,7 @@ def _extent(rules: SizeRules) -> str:
 
 
 def _native(rules: SizeRules) -> str:
-    if rules.native_pixels is None:
-        return ""
-    return f" All is drawn at about {rules.native_pixels:,} pixels and brought to its size."
+    return "" if rules.native is None else f" All is drawn at {rules.native} and brought to its size."
 
 
 def _count(number: int, what: str) -> str:

@@ -77,7 +77,7 @@ class SizeEntry(Entry):
     max_pixels: int = Field(ge=1)
     choices: tuple[SizeText, ...] = ()
     edit_pixels: int = Field(1024 * 1024, ge=1)
-    native_pixels: int | None = Field(None, ge=1)
+    native: SizeText | None = None
     min_input_px: int = Field(1, ge=1)
     max_input_ratio: float = Field(math.inf, ge=1)
 

@@ -17,7 +17,6 @@ from limner.errors import InvalidRequest
 KEEP_SIZE = frozenset({SPEAKER, CUTTER, ENLARGER})
 CHOSEN_MULTIPLE = 32  # sizes that we choose are multiples of it even where a model would take finer ones
 AREA_WEIGHT = 0.2  # of a size that we choose: proportions off by a tenth are as bad as two fifths of the area lost
-NATIVE_AREA_WEIGHT = 0.1  # of one that is brought to another: its proportions are what is seen of it
 BENT = 0.2  # log of the factor by which proportions may be off before we say so; multiples alone cost less
 
 
@@ -41,19 +40,11 @@ def settle_size(request: Request, spec: ModelSpec, label: Label | None = None) -
     if request.operation is Operation.REGION_EDIT and request.size in (None, request.inputs[0].size):
         return request.inputs[0].size, ()
     size, warnings = _settled(request, spec) if label is None else _labelled(request, spec, label)
-    drawn = native_size(size, spec.sizes)
-    if drawn == size:
+    native = spec.sizes.native
+    if native in (None, size):
         return size, warnings
-    message = f"{spec.id} draws areas of {spec.sizes.default}: the picture was drawn at {drawn} and brought to {size}"
+    message = f"{spec.id} draws {native} alone: the picture was drawn at that size and brought to {size}"
     return size, (*warnings, Warning("size", "adjusted", message))
-
-
-def native_size(size: Size, rules: SizeRules) -> Size:
-    """The size at which a picture of ``size`` is drawn before it is brought to it: for models that draw one area alone
-    the nearest shape of that area, for all others ``size``."""
-    if rules.native_pixels is None:
-        return size
-    return fit(rules, size.width_px, size.height_px, rules.native_pixels, NATIVE_AREA_WEIGHT)
 
 
 def _kept(request: Request, spec: ModelSpec) -> tuple[Size, tuple[Warning, ...]]:
@@ -120,7 +111,7 @@ def _settled(request: Request, spec: ModelSpec) -> tuple[Size, tuple[Warning, ..
     return size, () if shape is None else _unlike(shape, size)
 
 
-def fit(rules: SizeRules, width: int, height: int, pixels: int, area_weight: float = AREA_WEIGHT) -> Size:
+def fit(rules: SizeRules, width: int, height: int, pixels: int) -> Size:
     """The allowed size of at most ``pixels`` area that is nearest to ``width``:``height`` and to that area."""
     if rules.choices:
         return min(rules.choices, key=lambda size: _distance(size, width, height, pixels))
@@ -128,7 +119,7 @@ def fit(rules: SizeRules, width: int, height: int, pixels: int, area_weight: flo
     sides = range(_up(rules.min_side_px, multiple), rules.max_side_px + 1, multiple)
     near = (Size(w, h) for w in sides for h in _heights(w * height // width, pixels // w, sides))
     within = (size for size in near if size.pixels <= pixels)
-    return min(within, key=lambda size: _cost(size, width / height, pixels, area_weight), default=rules.default)
+    return min(within, key=lambda size: _cost(size, width / height, pixels), default=rules.default)
 
 
 def problem(size: Size, rules: SizeRules) -> str | None:
@@ -203,9 +194,9 @@ def _heights(ideal: int, most: int, sides: range) -> set[int]:
     return {min(max(side, sides[0]), sides[-1]) for side in (lower, lower + sides.step, largest)}
 
 
-def _cost(size: Size, ratio: float, pixels: int, area_weight: float) -> float:
+def _cost(size: Size, ratio: float, pixels: int) -> float:
     off = abs(math.log(size.width_px / size.height_px / ratio))
-    return off + area_weight * abs(math.log(size.pixels / pixels))
+    return off + AREA_WEIGHT * abs(math.log(size.pixels / pixels))
 
 
 def _up(side: int, multiple: int) -> int:

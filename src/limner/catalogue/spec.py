@@ -91,10 +91,10 @@ class ParamSpec:
 class SizeRules:
     """Which sizes a model draws. Sides are multiples of ``multiple``; sizes asked for are snapped to it with a
     warning. ``choices`` non-empty means only those. ``edit_pixels`` is the area that an edit without a size gets, at
-    the first input's aspect ratio. ``min_side_px`` and ``max_side_px`` are multiples too. ``native_pixels``, if
-    given, is the one area that the model draws well: all is drawn near it, input pictures too, and brought to the size
-    asked for. ``min_input_px`` is the shortest side of a picture that the model looks at, ``max_input_ratio`` its
-    longest side over its shortest."""
+    the first input's aspect ratio. ``min_side_px`` and ``max_side_px`` are multiples too. ``native``, if
+    given, is the one size that the model draws well: all is drawn at it, input pictures are laid into it, and what
+    comes out is brought to the size asked for. ``min_input_px`` is the shortest side of a picture that the model looks
+    at, ``max_input_ratio`` its longest side over its shortest."""
 
     default: Size
     multiple: int
@@ -103,7 +103,7 @@ class SizeRules:
     max_pixels: int
     choices: tuple[Size, ...] = ()
     edit_pixels: int = 1024 * 1024
-    native_pixels: int | None = None
+    native: Size | None = None
     min_input_px: int = 1
     max_input_ratio: float = math.inf
 

@@ -47,6 +47,12 @@ def fitted(picture: Picture, size: Size, how: Fit) -> Picture:
             return _filled_up(picture, size)
 
 
+def inside(size: Size, frame: Size) -> Size:
+    """The largest size in the proportions of ``size`` that fits into ``frame``."""
+    scale = min(frame.width_px / size.width_px, frame.height_px / size.height_px)
+    return Size(max(1, round(size.width_px * scale)), max(1, round(size.height_px * scale)))
+
+
 def cut(picture: Picture, box: Box) -> Picture:
     """The part of ``picture`` in ``box``."""
     return from_image(to_image(picture).crop(box.sides))
@@ -93,8 +99,7 @@ def _covered(source: Size, size: Size) -> Box:
 
 
 def _filled_up(picture: Picture, size: Size) -> Picture:
-    scale = min(size.width_px / picture.size.width_px, size.height_px / picture.size.height_px)
-    inner = Size(max(1, round(picture.size.width_px * scale)), max(1, round(picture.size.height_px * scale)))
+    inner = inside(picture.size, size)
     image = to_image(fit(picture, inner))
     canvas = Image.new(image.mode, (size.width_px, size.height_px))
     left, top = (size.width_px - inner.width_px) // 2, (size.height_px - inner.height_px) // 2
