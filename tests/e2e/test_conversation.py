@@ -91,8 +91,13 @@ def read(server: Server, picture: Image.Image) -> str:
     return text.lower()
 
 
-def test_with_the_openai_sdk(server: Server) -> None:
-    client = OpenAI(base_url=server.api, api_key="none", max_retries=0)
+@pytest.fixture
+def client(server: Server) -> Iterator[OpenAI]:
+    with OpenAI(base_url=server.api, api_key="none", max_retries=0) as opened:
+        yield opened
+
+
+def test_with_the_openai_sdk(server: Server, client: OpenAI) -> None:
     messages: list[Any] = []
     pictures, operations, answer = [], [], ""
     for words in STEPS:
@@ -124,14 +129,19 @@ def test_with_the_node_sdk(server: Server) -> None:
     check([opened(base64.b64decode(data)) for data in seen["pictures"]], seen["answer"])
 
 
-def test_with_gemini(server: Server) -> None:
-    client = genai.Client(api_key="none", http_options=types.HttpOptions(base_url=server.url))
+@pytest.fixture
+def gemini(server: Server) -> Iterator[genai.Client]:
+    with genai.Client(api_key="none", http_options=types.HttpOptions(base_url=server.url)) as opened:
+        yield opened
+
+
+def test_with_gemini(gemini: genai.Client) -> None:
     contents: list[Any] = []
     pictures, answer = [], ""
     for words in STEPS:
         contents.append(types.UserContent(parts=[types.Part(text=words)]))
         config = types.GenerateContentConfig(seed=SEED)
-        reply = client.models.generate_content(model="limner/auto", contents=contents, config=config)
+        reply = gemini.models.generate_content(model="limner/auto", contents=contents, config=config)
         content = (reply.candidates or [])[0].content
         assert content is not None
         contents.append(content)
@@ -143,8 +153,7 @@ def test_with_gemini(server: Server) -> None:
 
 
 @pytest.mark.parametrize("words", ["hello", "what can you do?", "make it blue"])
-def test_words_get_words(server: Server, words: str) -> None:
-    client = OpenAI(base_url=server.api, api_key="none", max_retries=0)
+def test_words_get_words(client: OpenAI, words: str) -> None:
     made = client.chat.completions.create(model="limner/auto", messages=[{"role": "user", "content": words}])
     assert "![" not in (made.choices[0].message.content or "![")
     assert (made.model_extra or {})["limner"]["job_id"] is None

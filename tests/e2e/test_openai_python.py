@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Iterator
 
 import httpx2
 import openai
@@ -12,8 +13,9 @@ from tests.e2e.conftest import Server
 
 
 @pytest.fixture
-def client(server: Server) -> openai.OpenAI:
-    return openai.OpenAI(base_url=server.api, api_key="unused", max_retries=0)
+def client(server: Server) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=server.api, api_key="unused", max_retries=0) as opened:
+        yield opened
 
 
 def image_of(b64: str | None) -> Image.Image:

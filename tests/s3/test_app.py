@@ -1,5 +1,6 @@
 """The whole server with its pictures on S3."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from fastapi import FastAPI
 from limner.api.app import create_app
 from limner.api.gateway import Gateway
 from limner.config import load_settings
+from tests.accounts.conftest import until
 from tests.api.test_edits import RED, data_url
 from tests.fakes import FakeBackend, opener
 from tests.s3.test_blobs import keys_in
@@ -27,7 +29,7 @@ def backend() -> FakeBackend:
 
 @pytest.fixture
 async def app(bucket: str, tmp_path: Path, backend: FakeBackend) -> AsyncIterator[FastAPI]:
-    settings = load_settings(None, {"data": tmp_path / "data", "blobs": f"s3://{bucket}/limner"})
+    settings = load_settings(None, {"data": tmp_path / "data", "blobs": f"s3://{bucket}/limner", "lease_s": 2})
     application = create_app(settings, opener(backend))
     async with application.router.lifespan_context(application):
         yield application
@@ -81,15 +83,24 @@ async def test_input_pictures_go_when_the_job_has_ended(
     assert [key for key in keys_in(endpoint, bucket) if "/inputs/" in key] == []
 
 
-async def test_a_store_that_is_away_fails_the_job_and_not_the_server(
+async def test_a_store_that_stays_away_fails_the_job_and_not_the_server(
     client: httpx2.AsyncClient, endpoint: str, bucket: str
 ) -> None:
     removed = httpx2.delete(f"{endpoint}/{bucket}")
     assert removed.status_code == 204
-    failed = await client.post("/v1/images/generations", json=ASKED)
+    failed = await client.post("/v1/images/generations", json={**ASKED, "timeout": 1})
     assert failed.status_code >= 500
     assert bucket not in failed.text
     assert (await client.get("/health")).status_code == 200
+
+
+async def test_a_drawing_waits_for_a_store_that_is_away(
+    client: httpx2.AsyncClient, backend: FakeBackend, endpoint: str, bucket: str
+) -> None:
+    httpx2.delete(f"{endpoint}/{bucket}").raise_for_status()
+    asked = asyncio.create_task(client.post("/v1/images/generations", json=ASKED))
+    await until(lambda: backend.requests)
     httpx2.put(f"{endpoint}/{bucket}").raise_for_status()
-    drawn = await client.post("/v1/images/generations", json=ASKED)
+    drawn = await asked
+    assert len(backend.requests) == 1
     assert base64.b64decode(drawn.json()["data"][0]["b64_json"]).startswith(b"\x89PNG")
