@@ -124,10 +124,8 @@ class Sampler:
         return pool.pop()
 
     def _pick_grid(self, progress: float) -> Grid:
-        scenes = self._cache.scenes
-        if MAIN not in scenes or progress < self._plan.small_share:
-            return SMALL
-        return MAIN
+        early = MAIN not in self._cache.scenes or progress < self._plan.small_share
+        return SMALL if early else MAIN
 
     def _pick_task(self, grid: Grid) -> int:
         """Return how many reference pictures the batch has; 0 for plain text to image."""
