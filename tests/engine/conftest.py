@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from limner.core import Picture
-from limner.engine import Engine, EngineSettings, LoadedModel, Result, Sample, Ticket
+from limner.engine import Engine, EngineSettings, LoadedModel, Result, Sample, Ticket, executor
+from limner.engine.policy import BatchCurve
 from limner.errors import LimnerError
 from tests.tiny_pipelines import ARGUMENTS, build
 
@@ -127,6 +128,21 @@ class Forwards:
 
     def undo(self) -> None:
         del self._module.__dict__["forward"]
+
+
+class EveryBatchPays(BatchCurve):
+    """A curve that merges whatever can merge: how long forwards take on a busy machine must decide no test."""
+
+    def observe(self, size: int, seconds: float) -> None:
+        """Nothing is measured."""
+
+    def limit(self, most: int) -> int:
+        return most
+
+
+@pytest.fixture(autouse=True)
+def merge_whatever_can_merge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "BatchCurve", EveryBatchPays)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_previews_come_to_resemble_the_picture(
     ran, heard = len(forwards.rows), Heard()
     engine.submit(sample(family, 3, previews=3, **options), heard)
     assert np.abs(heard.picture - plain).max() <= 1, "previews changed the picture"
-    # The first picture's also hold the canary's, and calls are merged as room and the batch curve have it.
+    # The first picture's also hold the canary's, and calls are merged as room has it.
     assert sum(forwards.rows[ran:]) <= sum(forwards.rows[:ran]), "previews ran the denoiser"
     assert [index for index, _ in heard.previews] == [0, 1, 2]
     shown = [pixels(picture) for _, picture in heard.previews]
