@@ -30,15 +30,17 @@ async def in_turns(
     *,
     pause_s: float = PAUSE_S,
     attempts: int = ATTEMPTS,
+    first: int = 0,
 ) -> Contest[T]:
-    """Call every contestant once a round with the round's number.
+    """Call every contestant once a round with the round's number, counted from ``first``: less than ``attempts`` x
+    ``rounds`` are used. Contests on one server that must not draw the same again begin apart.
 
     A round during which other processes kept more than NOISY_CORES busy is measured again; after ``attempts`` x
     ``rounds`` rounds the noisy ones count too.
     """
     contest: Contest[T] = Contest(list(contestants))
     spare = (attempts - 1) * rounds
-    number = 0
+    number = first
     while len(contest.others_cores) < rounds:
         before = noise.now()
         found: dict[str, T] = {}

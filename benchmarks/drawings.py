@@ -53,7 +53,7 @@ def spec() -> ModelSpec:
 
 
 def prompt(seed: int) -> str:
-    """Words that differ from seed to seed, in length too, so that a cache of prompts gains nothing."""
+    """Words that seldom come twice, of several lengths, so that a cache of prompts gains next to nothing."""
     rng = random.Random(seed)
     things = [f"a {rng.choice(COLOURS)} {rng.choice(SHAPES)}" for _ in range(rng.randint(1, 2))]
     return f" {rng.choice(PLACES)} ".join(things) + f" on a {rng.choice(COLOURS)} background"

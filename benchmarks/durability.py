@@ -70,6 +70,7 @@ def _report(contest: Contest[Measured]) -> Report:
         target=f"at least {TARGET}",
         measured=ratio.format(3),
         met=ratio.median >= TARGET,
+        failed=sum(each.round.failures for found in contest.results.values() for each in found),
     )
     cpu = ratios(*([each.cpu_ms for each in contest[name]] for name in ("on disk", "in memory")))
     report.remarks += [f"Processor time an image, on disk / in memory: {cpu.format(3)}.", remark(contest)]

@@ -24,7 +24,7 @@ async def run(rounds: int) -> Report:
         ]
         contestants = {server.name: _rounds(server) for server in servers}
         await in_turns(contestants, 1, attempts=1)
-        found = await in_turns(contestants, rounds)
+        found = await in_turns(contestants, rounds, first=1)
     return _report(found)
 
 

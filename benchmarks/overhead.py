@@ -54,7 +54,8 @@ def _load(server: Server) -> Callable[[int], Awaitable[float]]:
 
     async def load(number: int) -> float:
         before_s = server.cpu_s()
-        await closed_loop(server.port, [default_drawing(number).body()] * REQUESTS, clients=CLIENTS)
+        done = await closed_loop(server.port, [default_drawing(number).body()] * REQUESTS, clients=CLIENTS)
+        assert not done.failures, f"{done.failures} of {REQUESTS} requests failed"
         return (server.cpu_s() - before_s) / REQUESTS * 1e3
 
     return load

@@ -41,9 +41,11 @@ class Report:
     remarks: list[str] = field(default_factory=list)
     numbers: dict[str, float | Spread] = field(default_factory=dict)
 
-    def claim(self, what: str, *, target: str, measured: str, met: bool) -> None:
-        """Hold a measured value against its target."""
-        self.claims.append(Claim(what, target, measured, met))
+    def claim(self, what: str, *, target: str, measured: str, met: bool, failed: int = 0) -> None:
+        """Hold a measured value against its target, which is missed if any of what was compared has failed: a failing
+        contestant makes the other one look fast."""
+        shown = f"{measured}, {failed} failed" if failed else measured
+        self.claims.append(Claim(what, target, shown, met and not failed))
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Add a table."""

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from benchmarks.drawings import Drawing, bodies, mixed, same_size
 from benchmarks.load import Outcome, all_at_once, closed_loop, picture_of
 from benchmarks.report import Report
 from benchmarks.servers import bare_pipeline, limner_server
+from limner.engine.sample import EngineSettings
 
 TARGET = 1  # of 255
 PICTURES = 8
@@ -30,6 +32,7 @@ async def run(rounds: int) -> Report:
             alone = _pixels(await _one_by_one(limner.port, drawings))
             crowded: list[int] = []
             for number in range(rounds):
+                await _forget(limner.port, number)
                 crowd = [*drawings, *mixed(CROWD, first_seed=100 + 100 * number)]
                 outcomes = (await all_at_once(limner.port, bodies(crowd), keep_bodies=True)).outcomes
                 crowded += _differences(alone, _pixels(outcomes[:PICTURES]))
@@ -50,6 +53,13 @@ async def run(rounds: int) -> Report:
         rows,
     )
     return report
+
+
+async def _forget(port: int, number: int) -> None:
+    """Drive what is known of the pictures' prompts out of the cache, so that the crowd's texts are encoded, too."""
+    others = same_size(EngineSettings().prompt_cache, first_seed=100_000 * (number + 1))
+    quick = [replace(drawing, num_inference_steps=1) for drawing in others]
+    await closed_loop(port, bodies(quick), clients=CROWD)
 
 
 async def _one_by_one(port: int, drawings: Sequence[Drawing]) -> Sequence[Outcome]:

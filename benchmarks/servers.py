@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 import orjson
 
@@ -123,14 +124,19 @@ async def _started(
             preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
         )  # fmt: skip
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                await _until_ready(process, port)
+            await _come_up(name, process, port, log)
             yield Server(name, port, process.pid)
-        except (StartFailed, TimeoutError) as error:
-            log.seek(0)
-            raise StartFailed(f"{name} did not start:\n{log.read()[-4000:].decode(errors='replace')}") from error
         finally:
             await _stop(process)
+
+
+async def _come_up(name: str, process: asyncio.subprocess.Process, port: int, log: IO[bytes]) -> None:
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await _until_ready(process, port)
+    except (StartFailed, TimeoutError) as error:
+        log.seek(0)
+        raise StartFailed(f"{name} did not start:\n{log.read()[-4000:].decode(errors='replace')}") from error
 
 
 async def _until_ready(process: asyncio.subprocess.Process, port: int) -> None:

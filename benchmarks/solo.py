@@ -37,7 +37,7 @@ async def run(rounds: int) -> Report:
             started = await stack.enter_async_context(server)
             contestants[started.name] = _over_http(started)
         await in_turns(contestants, TURNS_A_ROUND, attempts=1)
-        contest = await in_turns(contestants, rounds * TURNS_A_ROUND)
+        contest = await in_turns(contestants, rounds * TURNS_A_ROUND, first=TURNS_A_ROUND)
     return _report(contest)
 
 

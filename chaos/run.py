@@ -104,6 +104,9 @@ class _Run:
             await self._settle()
         finally:
             watching.cancel()
+        await asyncio.wait({watching})
+        if not watching.cancelled():
+            watching.result()  # its failure: what it has not seen would show as recovered at once
         await self._look_for_inputs()
         snapshot = await self.database.snapshot()
         self.faults += await asyncio.to_thread(

@@ -46,7 +46,9 @@ class Server:
         return self.process.pid
 
     def worker(self) -> str | None:
-        """The name under which its process holds jobs: that of the lock it has open; None before it has one."""
+        """The name under which its process holds jobs: that of the lock it has open; None before it has one. Raises
+        Trouble when it has ended."""
+        self._must_run()
         for link in Path(f"/proc/{self.pid}/fd").iterdir():
             try:
                 target = link.readlink()
@@ -87,16 +89,22 @@ class Server:
             processes.kill(self.process)
 
     async def ready(self, http: httpx2.AsyncClient) -> None:
-        """Wait until it can draw. Raises Trouble."""
-        async with asyncio.timeout(START_TIMEOUT_S):
-            while True:
-                self._must_run()
-                try:
-                    if (await http.get(f"http://127.0.0.1:{self.port}/health")).status_code == 200:
+        """Wait until it can draw. Raises Trouble when it ends, or cannot draw after START_TIMEOUT_S."""
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while True:
+                    if await self._is_ready(http):
                         return
-                except httpx2.TransportError:
-                    pass
-                await asyncio.sleep(0.1)
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise Trouble(f"{self.kind} was not ready within {START_TIMEOUT_S:g} s:\n{self._tail()}") from None
+
+    async def _is_ready(self, http: httpx2.AsyncClient) -> bool:
+        self._must_run()
+        try:
+            return (await http.get(f"http://127.0.0.1:{self.port}/health")).status_code == 200
+        except httpx2.TransportError:
+            return False
 
     def _must_run(self) -> None:
         if not self.running:

@@ -17,3 +17,10 @@ def test_the_numbers_survive_as_json() -> None:
     written = orjson.loads(orjson.dumps(as_json([report])))
     assert written["benchmarks"][0]["numbers"]["ratio"]["median"] == 2.0
     assert "cpu" in written["machine"]
+
+
+def test_a_claim_is_missed_where_requests_have_failed() -> None:
+    report = Report("throughput")
+    report.claim("ratio", target="at least 2.0", measured="9.00", met=True, failed=3)
+    (claim,) = report.claims
+    assert (claim.met, claim.measured) == (False, "9.00, 3 failed")
