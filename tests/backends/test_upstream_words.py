@@ -1,11 +1,10 @@
 """Somebody else's vision model: what is asked of it, and what its answers and refusals come to."""
 
-import asyncio
 import base64
 import io
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -27,6 +26,7 @@ from limner.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
+from tests.fakes import until
 from tests.webhooks.receiver import Receiver, receiving, reply
 
 KEY = "sk-very-secret"
@@ -314,8 +314,17 @@ async def test_a_name_and_password_in_the_address_are_in_no_log_and_do_not_repla
 def test_an_address_that_cannot_be_called() -> None:
     with pytest.raises(InvalidRequest, match=r"Allowed: an http.*/v1$") as raised:
         UpstreamWords("http://me:secret@1.2.3.999/v1", "seer")
-    assert raised.value.param == "base_url"
+    assert raised.value.param == "vision_url"
+    assert "'vision_url'" in raised.value.message
     assert "secret" not in raised.value.message
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "secret\nx-injected: 1"])
+def test_a_key_that_cannot_be_sent(key: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"'vision_key'\. Allowed: printable ASCII") as raised:
+        UpstreamWords("http://host/v1", "seer", key)
+    assert raised.value.param == "vision_key"
+    assert key not in raised.value.message
 
 
 async def test_closing_the_iterator_hangs_up(server: Receiver, backend: UpstreamWords) -> None:
@@ -326,14 +335,6 @@ async def test_closing_the_iterator_hangs_up(server: Receiver, backend: Upstream
         working = server.at_once
     await until(lambda: server.at_once == 0)
     assert working == 1
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if is_so():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never was")
 
 
 async def test_the_key_is_in_no_log(server: Receiver, backend: UpstreamWords, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,6 +15,7 @@ from limner.chat.heard import HEARD_CHARS, hear
         ("请帮我画一只猫吧", "画一只猫"),
         ("take a chance on a crate of lager", "take a chance on a crate of lager"),
         ('write "make it blue" on it', 'write "············" on it'),
+        ("Schreib „mach es blau“ drauf", 'schreib "············" drauf'),
     ],
 )
 def test_slips_accents_and_case_are_put_right(said: str, core: str) -> None:

@@ -307,12 +307,19 @@ async def test_the_key_is_in_no_log_line(caplog: pytest.LogCaptureFixture) -> No
 def test_a_url_that_cannot_be_used(url: str) -> None:
     with pytest.raises(InvalidRequest, match="Allowed: an http") as raised:
         HttpLanguageModel(url, "gpt-x")
-    assert raised.value.param == "base_url"
+    assert raised.value.param == "language_url"
+
+
+def test_no_password_is_told_of_a_url_that_cannot_be_used() -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        HttpLanguageModel("http://me:sec%40ret@1.2.3.999/v1", "gpt-x")
+    assert "ret" not in raised.value.message
 
 
 def test_a_key_that_cannot_be_sent() -> None:
     with pytest.raises(InvalidRequest) as raised:
         HttpLanguageModel("http://host/v1", "gpt-x", "sk-secret\nx-injected: 1")
+    assert raised.value.param == "language_key"
     assert "sk-secret" not in raised.value.message
 
 

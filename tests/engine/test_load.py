@@ -1,12 +1,16 @@
 """Models from wherever they are: directories, single files, the package."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -47,8 +51,6 @@ def test_a_directory(flux1_directory: Path, engine: Engine) -> None:
 def test_the_revision_follows_the_weights(
     flux1_directory: Path, tmp_path: Path, make_engine: Callable[..., Engine]
 ) -> None:
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(flux1_directory, copy)
     engine = make_engine()
@@ -111,6 +113,43 @@ def test_a_denoiser_alone_says_what_it_lacks(tmp_path: Path, engine: Engine) -> 
     save_file(tiny("flux1").transformer.state_dict(), file)
     with pytest.raises(InvalidRequest, match="holds only a FluxTransformer2DModel"):
         engine.load(ModelSource("flux1", str(file)))
+
+
+def test_what_was_read_before_loading_failed_is_let_go(
+    flux1_directory: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def read() -> None:
+        weights = torch.zeros(8)
+        held.append(weakref.ref(weights))
+        raise RuntimeError("shapes do not fit")
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        try:
+            read()
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
+
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "from_pretrained", fail)
+    with pytest.raises(InvalidRequest, match="shapes do not fit") as kept:
+        engine.load(ModelSource("flux1", str(flux1_directory)))
+    assert held[0]() is None, f"the server keeps {kept.value!r} for as long as it runs"
+
+
+def test_a_model_that_cannot_be_built_leaves_the_others_their_dtype(
+    flux1_directory: Path, tmp_path: Path, make_engine: Callable[..., Engine]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(flux1_directory, copy)
+    config = copy / "transformer" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "num_layers": "many"}))
+    try:
+        with pytest.raises(InvalidRequest, match="cannot load"):
+            make_engine(dtype="bfloat16").load(ModelSource("flux1", str(copy)))
+        assert torch.get_default_dtype() is torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def make_file(name: str, content: bytes) -> Callable[[Path], Path]:

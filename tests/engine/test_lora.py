@@ -132,7 +132,8 @@ def test_what_is_no_adapter_is_refused_without_saying_whether_it_is_there(
 
 
 def altering_files(directory: Path) -> dict[str, Path]:
-    """Files that diffusers would take and change the shared modules by: a norm's weights, a wider layer, LoKr terms."""
+    """Files that diffusers would take and change the shared modules by: a norm's weights, a wider layer, LoKr terms.
+    And one with the magnitudes of DoRA, which would be drawn without them."""
     from safetensors.torch import load_file, save_file
 
     style = load_file(save_lora("flux1", directory, 1).path)
@@ -146,16 +147,15 @@ def altering_files(directory: Path) -> dict[str, Path]:
             "transformer.x_embedder.lora_B.weight": torch.ones(inner.x_embedder.out_features, 4),
         },
         "lokr": {f"{block}.to_q.lokr_w1": torch.ones(2, 2), f"{block}.to_q.lokr_w2": torch.ones(2, 2)},
+        "dora": {f"{block}.to_q.lora_magnitude_vector": torch.ones(inner.transformer_blocks[0].attn.to_q.out_features)},
     }
     for name, weights in made.items():
         save_file({**style, **weights}, directory / f"{name}.safetensors")
     return {name: directory / f"{name}.safetensors" for name in made}
 
 
-@pytest.mark.parametrize("kind", ["norm", "wide", "lokr"])
-def test_an_adapter_that_would_change_the_model_for_everybody_is_refused(
-    kind: str, engine: Engine, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("kind", ["norm", "wide", "lokr", "dora"])
+def test_an_adapter_that_is_more_than_low_rank_terms_is_refused(kind: str, engine: Engine, tmp_path: Path) -> None:
     path = str(altering_files(tmp_path)[kind])
     pipeline = build("flux1")
     adopt(engine, "flux1", pipeline)

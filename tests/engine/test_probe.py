@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from limner.engine import ModelSource
 from limner.engine.probe import Kind, probe
@@ -50,3 +52,28 @@ def test_a_hubs_model_is_known_by_what_is_in_the_cache(
     found = probe(ModelSource("x", "owner/name"))
     assert found.kind is Kind.HUB
     assert found.pipeline in text
+
+
+QWEN = ("transformer_blocks.0.img_mod.1.weight", "txt_norm.weight")
+SDXL = ("conditioner.embedders.1.model.ln_final.weight",)
+
+
+@pytest.mark.parametrize(
+    ("names", "is_scaled"),
+    [
+        ((*QWEN, "img_in.weight"), False),
+        ((*QWEN, "img_in.scale_weight"), True),
+        ((*QWEN, "img_in.weight_scale"), True),
+        ((*(f"model.diffusion_model.{name}" for name in QWEN), "text_encoders.qwen.lm_head.scale_weight"), False),
+        ((*SDXL, "conditioner.embedders.0.model.proj.scale_weight"), True),
+    ],
+)
+def test_weights_that_need_a_scale_are_refused(names: tuple[str, ...], is_scaled: bool, tmp_path: Path) -> None:
+    file = tmp_path / "fp8_scaled.safetensors"
+    save_file({name: torch.zeros(1) for name in names}, file)
+    source = ModelSource("x", str(file))
+    if not is_scaled:
+        assert probe(source).kind is Kind.SINGLE_FILE
+        return
+    with pytest.raises(InvalidRequest, match=rf"fp8_scaled\.safetensors .*{names[-1]}.*; use .* bfloat16"):
+        probe(source)

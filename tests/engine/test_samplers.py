@@ -76,6 +76,20 @@ def test_a_sampler_holds_for_edits_and_previews_too(engine: Engine) -> None:
         assert len(heard.previews) == 1
 
 
+@quiet_schedulers
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_samplers_schedule_is_the_one_in_its_name(name: str) -> None:
+    named = {"Karras": {"use_karras_sigmas"}, "Exponential": {"use_exponential_sigmas"}}.get(name.split()[-1], set())
+    for schedule in ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"):
+        own = diffusers.DPMSolverMultistepScheduler.from_config(tiny("sd15").scheduler.config, **{schedule: True})
+        made = scheduler_for(name, own)
+        assert {key for key, value in made.config.items() if key.endswith("_sigmas") and value} == named
+
+
+def test_ddim_does_not_clip_latents() -> None:
+    assert not scheduler_for("DDIM", tiny("sdxl").scheduler).config.clip_sample
+
+
 def test_what_cannot_be_used_is_refused_by_name(engine: Engine) -> None:
     adopt(engine, "sd15")
     adopt(engine, "flux1")

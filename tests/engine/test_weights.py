@@ -44,7 +44,8 @@ def test_the_embedded_model_is_there() -> None:
 
 def test_copies_in_other_precisions_and_formats_do_not_count(tmp_path: Path) -> None:
     folder(tmp_path, unet__model=100, vae__model=10)
-    save_file({"w": torch.zeros(100)}, tmp_path / "unet" / "model.fp16.safetensors")
+    for name in ("model.fp16", "model.fp16-00001-of-00002", "model-00001-of-00002.fp16", "model.fp8_e4m3fn"):
+        save_file({"w": torch.zeros(100)}, tmp_path / "unet" / f"{name}.safetensors")
     (tmp_path / "unet" / "model.bin").write_bytes(bytes(1000))
     (tmp_path / "tokenizer").mkdir()
     found = weights_of(tmp_path)

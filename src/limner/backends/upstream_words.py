@@ -37,10 +37,11 @@ RENAMED = {"max_tokens": "max_completion_tokens"}  # what newer models of OpenAI
 class UpstreamWords:
     """Answers through ``model`` at ``base_url``, such as ``https://host/v1``. ``key`` is sent as a bearer token and
     appears in no message and no log; "" sends none, but the name and password that ``base_url`` may have. Raises
-    InvalidRequest for a URL that cannot be used."""
+    InvalidRequest for a URL or key that cannot be used."""
 
     def __init__(self, base_url: str, model: str, key: str = "", *, silence_s: float = SILENCE_S) -> None:
         url = _completions(base_url)
+        _check_key(key)
         self._url = url.copy_with(userinfo=b"")  # no log of the client's may tell them
         self._model, self._key = model, key
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -177,8 +178,14 @@ def _completions(base_url: str) -> httpx2.URL:
     try:
         return httpx2.URL(f"{base_url.rstrip('/')}/chat/completions")
     except httpx2.InvalidURL as error:
-        message = f"Invalid value for 'base_url': {error}. Allowed: an http(s) URL such as http://127.0.0.1:8080/v1"
-        raise InvalidRequest(message, param="base_url") from error
+        message = f"Invalid value for 'vision_url': {error}. Allowed: an http(s) URL such as http://127.0.0.1:8080/v1"
+        raise InvalidRequest(message, param="vision_url") from error
+
+
+def _check_key(key: str) -> None:
+    if not (key.isascii() and key.isprintable()):
+        message = "Invalid value for 'vision_key'. Allowed: printable ASCII characters"
+        raise InvalidRequest(message, param="vision_key")
 
 
 def _pause_s(refused: Refusal, tried: int) -> float | None:

@@ -13,7 +13,7 @@ from functools import cache
 from limner.chat.words import data, expand, patterns
 
 HEARD_CHARS = 4000  # nobody names an operation later than that; the prompt itself is never cut
-_QUOTED = re.compile(r"\"[^\"\n]{1,500}\"|“[^”\n]{1,500}”|«[^»\n]{1,500}»|「[^」\n]{1,500}」")
+_QUOTED = re.compile(r"\"[^\"\n]{1,500}\"|“[^”\n]{1,500}”|„[^“”\n]{1,500}[“”]|«[^»\n]{1,500}»|「[^」\n]{1,500}」")
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 _EDGE = " \t,.;:!?…，。！？、；：~-–—¿¡\"'"
 _FOREIGN_QUOTES = str.maketrans({"’": "'", "‘": "'", "`": "'", "´": "'"})

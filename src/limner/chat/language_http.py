@@ -104,12 +104,15 @@ def _check(base_url: str, key: str | None) -> None:
     except (ValueError, httpx2.InvalidURL):
         usable = False
     if not usable:
+        shown = "" if "@" in base_url else f": {base_url!r}"  # it may hold a password
         raise InvalidRequest(
-            f"Invalid value for 'base_url': {base_url!r}. Allowed: an http(s) URL such as http://127.0.0.1:8080/v1",
-            param="base_url",
+            f"Invalid value for 'language_url'{shown}. Allowed: an http(s) URL such as http://127.0.0.1:8080/v1",
+            param="language_url",
         )
     if key is not None and not (key.isascii() and key.isprintable()):
-        raise InvalidRequest("Invalid value for 'key'. Allowed: printable ASCII characters", param="key")
+        raise InvalidRequest(
+            "Invalid value for 'language_key'. Allowed: printable ASCII characters", param="language_key"
+        )
 
 
 def _refused(response: httpx2.Response, model: str) -> LimnerError:

@@ -148,7 +148,8 @@ def _unnamed(scene: Scene, operation: Operation) -> Picked:
     """No number: all that came along, several when the words say so, otherwise the newest."""
     core = scene.heard.core
     several = patterns("several").search(core) or (
-        operation is Operation.DESCRIBE and patterns("question", "compare").search(core)
+        operation is Operation.DESCRIBE
+        and (patterns("question", "compare").search(core) or patterns("question", "which").search(core))
     )
     if len(scene.attached) > 1:
         return Picked(scene.attached, f"the last message comes with {len(scene.attached)} pictures")
@@ -164,11 +165,14 @@ def _unnamed(scene: Scene, operation: Operation) -> Picked:
 def _several(scene: Scene, limit: int) -> Picked:
     core, count = scene.heard.core, 2
     found = pattern(r"(?<!\w)<count>(?!\w)").search(core)
-    if patterns("several", "all").search(core):
+    is_which = patterns("question", "which").search(core) is not None
+    if is_which or patterns("several", "all").search(core):
         count = len(scene.visible)
-    if found is not None:
+    if found is not None and not is_which:
         count = number(found[0]) or count
     most = min(count, len(scene.visible), max(limit, 1))
+    if patterns("several", "first").search(core):
+        return Picked(scene.visible[:most], f"the words ask for several pictures, the first {most}")
     return Picked(scene.visible[-most:], f"the words ask for several pictures, the last {most}")
 
 
@@ -196,8 +200,19 @@ def _numbered(scene: Scene) -> list[tuple[int, int, int | None]]:
     spaced = pattern(rf"(?<!\w)(?:{table['numbered']})(?!\w)").finditer(core)
     matches = [*spaced, *pattern(table["zh_numbered"]).finditer(core)]
     said = [(match.start(), match.end(), number(next(filter(None, match.groups()), ""))) for match in matches]
+    said += _listed(core)
     counted = _counted(scene, max((value or 0 for _, _, value in said), default=0))
     return [(start, end, _place(scene, counted, value)) for start, end, value in said if value is not None]
+
+
+def _listed(core: str) -> list[tuple[int, int, int | None]]:
+    """Such as "pictures 1 and 3": each number, the first one with what it is of."""
+    found: list[tuple[int, int, int | None]] = []
+    for match in pattern(rf"(?<!\w){data()['pointing']['listed']}").finditer(core):
+        numbers = list(pattern(r"(?<!\w)<pictured>").finditer(core, match.start(), match.end()))
+        starts = (match.start(), *(one.start() for one in numbers[1:]))
+        found += ((start, one.end(), number(one[1])) for start, one in zip(starts, numbers, strict=True))
+    return found
 
 
 def _told(scene: Scene) -> list[tuple[int, int, int | None]]:
@@ -252,8 +267,9 @@ def _ordered(scene: Scene) -> list[tuple[int, int, int | None]]:
     words = _ordinal_words()
     shape = "|".join((
         rf"(?<!\w)(?:the |das |die |la |el |le )?(?:very |toute? )?({words}) {table['noun']}(?!\w)",
-        rf"(?<!\w)the (?:very )?({words})(?={table['after']})",
-        r"(?<!\w)(?:(?:imagen|image) (anterior|precedente)|the one (before))(?!\w)",
+        rf"(?<!\w)(?:the|das|la) (?:very )?({words})(?={table['after']})",
+        r"(?<!\w)(?:imagen|image) (anterior|precedente)(?!\w)",
+        r"(?<!\w)the one (before)(?: (?:that|this|it|the last)(?: one)?)?(?!\w)",
     ))  # fmt: skip
     matches = list(re.finditer(expand(shape), core))
     values = [ordinals[next(filter(None, match.groups()))] for match in matches]

@@ -38,6 +38,8 @@ def _in(language: str, heard: Heard) -> Region | None:
         return None
     part, becomes = (heard.shown[match.start(name) : match.end(name)].strip() for name in ("x", "y"))
     read = _noun(language, match["x"].strip())
+    if patterns("region", "not").search(match["x"]):
+        return None
     if patterns("region", "whole_picture").whole(read) or _is_pronoun(match["y"]):
         return None
     return _composed(language, part, becomes, looks or _is_look(language, match["y"]))

@@ -241,7 +241,7 @@ def _sized(scene: Scene, decision: Decision) -> Decision:
 
 def _means_several(scene: Scene, picked: Picked) -> bool:
     if picked.mentions:
-        return False
+        return len({mention.index for mention in picked.mentions}) > 1
     several = patterns("several").search(scene.heard.core)
     of_those_shown = patterns("several", "those").search(scene.heard.core)
     if len(scene.attached) > 1 or (len(scene.last_shown) > 1 and not scene.attached and of_those_shown is not None):
@@ -250,8 +250,9 @@ def _means_several(scene: Scene, picked: Picked) -> bool:
 
 
 def _says(scene: Scene, table: str, key: str = "any") -> bool:
-    """Whether the words match, with the pictures that they name or without."""
-    return any(patterns(table, key).search(reading) for reading in readings(scene))
+    """Whether the words match, with the pictures that they name or without, and no "not" stands before that."""
+    found = (patterns(table, key).search(reading) for reading in readings(scene))
+    return any(match and not patterns("negated").search(match.string[: match.start()]) for match in found)
 
 
 def _ask_for_picture(reason: str) -> Decision:

@@ -100,13 +100,6 @@ class Engine:
         )
         return info
 
-    def unload(self, model: str) -> None:
-        """Forget a model. Samples that run on it finish, unmerged from now on; then its memory is free."""
-        with self._loading:
-            found = self._models.pop(model, None)
-        if found is not None:
-            found.close()
-
     def models(self) -> tuple[LoadedModel, ...]:
         """What is loaded."""
         return tuple(model.info for model in self._models.values())

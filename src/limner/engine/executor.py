@@ -6,7 +6,6 @@ policy, the forward from the rendezvous point.
 
 import logging
 import threading
-import traceback
 from collections.abc import Sequence
 from time import monotonic, perf_counter
 from typing import Any
@@ -16,7 +15,7 @@ import torch
 from limner.core import Picture
 from limner.engine.backlog import Backlog
 from limner.engine.devices import Device, free_memory, prepare_thread
-from limner.engine.failures import is_out_of_memory, to_limner_error
+from limner.engine.failures import is_out_of_memory, let_go, to_limner_error
 from limner.engine.fibers import FiberPool
 from limner.engine.gate import Gate
 from limner.engine.live import Live, Pause
@@ -174,7 +173,7 @@ class Lane:
 
     def _recover(self, batch: Sequence[_Ready], error: Exception) -> None:
         size = sum(call.count for _, call in batch)
-        traceback.clear_frames(error.__traceback__)  # they hold the tensors of the forward that failed
+        let_go(error)  # of the tensors of the forward that failed
         if is_out_of_memory(error):
             free_memory()
             self._tally.out_of_memory()
@@ -207,8 +206,7 @@ class Lane:
         self._active.remove(live)
         self._backlog.done(self._index, live)
         _report(live, picture, error)
-        if error is not None:
-            traceback.clear_frames(error.__traceback__)
+        let_go(error)
 
     def _end(self, error: NotReady) -> None:
         """Unwind every fiber and fail what is left."""

@@ -4,6 +4,7 @@ Owns the translation of foreign exceptions; whoever catches one calls this.
 """
 
 import logging
+import traceback
 
 import torch
 
@@ -15,6 +16,15 @@ log = logging.getLogger(__name__)
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the device, or the machine, had no room."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def let_go(error: BaseException | None) -> None:
+    """Free what the frames hold that ``error``, its causes and what it came up beside passed through: tensors."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def to_limner_error(error: BaseException, pipeline: str, *, began: bool) -> LimnerError:

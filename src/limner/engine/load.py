@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from limner.engine.devices import Device
+from limner.engine.failures import let_go
 from limner.engine.probe import Kind, Probe, probe, weights_revision
 from limner.engine.processor import tune
 from limner.engine.sample import LoadedModel, ModelSource
@@ -42,6 +43,7 @@ def _read(source: ModelSource, found: Probe, dtype: torch.dtype) -> tuple[Any, P
     import diffusers
 
     be_quiet()
+    default = torch.get_default_dtype()
     try:
         match found.kind:
             case Kind.DIRECTORY:
@@ -56,7 +58,10 @@ def _read(source: ModelSource, found: Probe, dtype: torch.dtype) -> tuple[Any, P
     except (InvalidRequest, NotReady):
         raise
     except Exception as error:
+        let_go(error)  # the reason is kept for as long as the server runs
         raise explain(source, error) from error
+    finally:
+        torch.set_default_dtype(default)  # diffusers leaves another one behind where a model cannot be built
 
 
 def _single_file(found: Probe, source: ModelSource, dtype: torch.dtype) -> Any:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _SHOWN_CHARS = 100
 # What diffusers would take from a file into the shared modules themselves: their norms' weights, and terms of other
 # kinds than low-rank ones, which our hook does not add.
-_ALTERING = ("norm_q", "norm_k", "norm_added_q", "norm_added_k", "lokr_", "loha_", "hada_")
+_ALTERING = ("norm_q", "norm_k", "norm_added_q", "norm_added_k", "lokr_", "loha_", "hada_", "lora_magnitude_vector")
 _active = threading.local()
 
 

@@ -158,6 +158,11 @@ _SIGNATURES = (
 )
 
 
+# How names end of the scales that weights of few bits are stored without; diffusers would drop them and draw noise.
+_SCALES = (".scale_weight", ".weight_scale")
+_OTHER_PARTS = ("text_encoders.", "cond_stage_model.", "conditioner.", "first_stage_model.", "vae.")
+
+
 def _file(path: Path) -> Probe:
     match path.suffix:
         case ".safetensors":
@@ -174,8 +179,20 @@ def _file(path: Path) -> Probe:
     for signature in _SIGNATURES:
         known = names if signature.denoiser is None else bare
         if all(name in known for name in signature.has):
+            _require_no_scales(path, names, alone=signature.denoiser is not None)
             return Probe(Kind.SINGLE_FILE, signature.pipeline, path, signature.denoiser)
     raise InvalidRequest(f"{path.name} is of no architecture that single files are read of", param="model")
+
+
+def _require_no_scales(path: Path, names: set[str], *, alone: bool) -> None:
+    """Raise InvalidRequest if what is read of a file, the denoiser ``alone`` or all of it, is to be multiplied."""
+    scales = sorted(name for name in names if name.endswith(_SCALES) and not (alone and name.startswith(_OTHER_PARTS)))
+    if scales:
+        raise InvalidRequest(
+            f"{path.name} stores weights apart from their scales, such as {scales[0]}, which would not be read; use "
+            "the model's file in bfloat16, float16, float8 without scales, or GGUF",
+            param="model",
+        )
 
 
 def safetensors_names(path: Path) -> set[str]:

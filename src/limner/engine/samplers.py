@@ -19,6 +19,8 @@ _SDE: Mapping[str, object] = {"algorithm_type": "sde-dpmsolver++", "solver_order
 _SDE_HEUN: Mapping[str, object] = {**_SDE, "solver_type": "heun"}
 _SDE_3: Mapping[str, object] = {"algorithm_type": "sde-dpmsolver++", "solver_order": 3}
 _SINGLE: Mapping[str, object] = {**_SDE, "lower_order_final": True}
+# What a sampler's name says, and no checkpoint: its schedule. diffusers refuses two at once.
+_SCHEDULES = frozenset({"use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas"})
 
 # Name, scheduler class, options, and the schedules (the name's second part) that it can have.
 _TABLE: tuple[tuple[str, str, Mapping[str, object], Mapping[str, Mapping[str, object]]], ...] = (
@@ -37,7 +39,7 @@ _TABLE: tuple[tuple[str, str, Mapping[str, object], Mapping[str, Mapping[str, ob
     ("DPM++ 2M SDE", "DPMSolverMultistepScheduler", _SDE, {"Karras": _KARRAS, "Exponential": _EXPONENTIAL}),
     ("DPM++ 2M SDE Heun", "DPMSolverMultistepScheduler", _SDE_HEUN, {"Karras": _KARRAS, "Exponential": _EXPONENTIAL}),
     ("DPM++ 3M SDE", "DPMSolverMultistepScheduler", _SDE_3, {"Karras": _KARRAS, "Exponential": _EXPONENTIAL}),
-    ("DDIM", "DDIMScheduler", {}, {}),
+    ("DDIM", "DDIMScheduler", {"clip_sample": False}, {}),
     ("PLMS", "PNDMScheduler", {"skip_prk_steps": True}, {}),
     ("UniPC", "UniPCMultistepScheduler", {}, {"Karras": _KARRAS}),
     ("LCM", "LCMScheduler", {}, {}),
@@ -84,7 +86,8 @@ def scheduler_for(name: str, own: Any) -> Any:
     takes = inspect.signature(cls.__init__).parameters
     # What the class does not have is left out: diffusers would log a warning about each of it. Keys that begin with an
     # underscore say which values are only defaults of the model's own scheduler class.
-    config = {key: value for key, value in own.config.items() if key in takes or key.startswith("_")}
+    kept = (takes.keys() - _SCHEDULES) | {key for key in own.config if key.startswith("_")}
+    config = {key: value for key, value in own.config.items() if key in kept}
     return cls.from_config(config, **options)
 
 

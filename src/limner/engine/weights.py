@@ -4,6 +4,7 @@ Reads no weights, asks no hub, imports no torch.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from limner.engine.probe import CONFIG, INDEX, Kind, Probe, safetensors_header
 from limner.engine.sample import ModelSource
 
 # Repositories keep copies in other formats and precisions, which are not loaded as well.
-_VARIANTS = (".fp16.", ".bf16.", ".non_ema.", ".ema.")
+_VARIANT = re.compile(r"\.(fp16|bf16|fp8\w*|non_ema|ema)[.-]")  # also of shards: model.fp16-00001-of-00002.safetensors
 _FORMATS = (".safetensors", ".bin")  # the first that a folder has is the one that is loaded
 
 
@@ -55,13 +56,9 @@ def _weight_files(folder: Path) -> list[Path]:
     found: list[Path] = []
     is_whole = (folder / CONFIG).is_file() and not (folder / INDEX).is_file()
     for part in [folder] if is_whole else sorted(path for path in folder.iterdir() if path.is_dir()):
-        by_format = ([f for f in sorted(part.glob(f"*{suffix}")) if not _is_variant(f)] for suffix in _FORMATS)
+        by_format = ([f for f in sorted(part.glob(f"*{suffix}")) if not _VARIANT.search(f.name)] for suffix in _FORMATS)
         found += next((files for files in by_format if files), [])
     return found
-
-
-def _is_variant(file: Path) -> bool:
-    return any(mark in file.name for mark in _VARIANTS)
 
 
 def _sum(files: list[Path]) -> Weights:

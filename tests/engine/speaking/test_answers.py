@@ -43,6 +43,8 @@ def test_equal_things_are_counted(question: str) -> None:
     ("caption", "question", "said"),
     [
         (PAIR, "how many cats are there?", "There are no cats."),
+        (PAIR, "how many circles and squares are there?", "There is one circle. There is one square."),
+        (PAIR, "how many red or blue circles are there?", "There is one red or blue circle."),
         (PAIR, "how many things?", "There are two things: a red circle and a blue square."),
         (PAIR, "what colors are there?", "The circle is red, the square is blue and the background is plain white."),
         (PAIR, "what is red?", "The circle."),
@@ -71,7 +73,19 @@ def test_questions_about_one_picture(caption: str, question: str, said: str) -> 
 
 @pytest.mark.parametrize(
     "question",
-    ["What does the text say?", "who is this person?", "how much does it cost, what price?", "hello", "谁在画里?"],
+    [
+        "What does the text say?",
+        "who is this person?",
+        "how much does it cost, what price?",
+        "hello",
+        "谁在画里?",
+        "are there more circles than squares?",
+        "is the circle bigger than the square?",
+        "ist der Kreis größer als das Quadrat?",
+        "¿hay más círculos que cuadrados?",
+        "le cercle est-il plus grand que le carré ?",
+        "圆比方块大吗?",
+    ],
 )
 def test_beyond_its_world_it_says_so_and_what_it_sees(question: str) -> None:
     assert answer([PAIR], question) == f"{WORLD}, so I cannot tell. I see {PAIR}."
@@ -126,6 +140,10 @@ def test_several_pictures_are_described_one_by_one() -> None:
 )
 def test_two_pictures_are_compared(before: str, after: str, said: str) -> None:
     assert answer([before, after], "what changed?") == said
+
+
+def test_pictures_of_which_one_is_unreadable_are_neither_the_same_nor_different() -> None:
+    assert answer([PAIR, "unknown"], "are they the same?").startswith("I cannot compare them.")
 
 
 def test_asked_whether_they_are_the_same_it_begins_with_the_answer() -> None:

@@ -1,6 +1,8 @@
 """Who is answered together, and what one failure means to the others: the speaker with voices that are no models."""
 
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
@@ -97,6 +99,54 @@ def test_what_has_no_room_together_is_answered_in_parts(made: list[Speaker]) -> 
     voice = Voice(lambda batch: MemoryError() if len(batch) > 2 else None)
     heard = asked(serve(voice, made), voice, [ask(name) for name in "abcd"])
     assert [each.text for each in heard] == list("abcd")
+
+
+def test_an_attempt_that_had_no_room_holds_no_memory_while_parts_of_it_are_tried(made: list[Speaker]) -> None:
+    class Tensor:
+        pass
+
+    held: list[weakref.ref[Tensor]] = []
+    left: list[bool] = []
+
+    class Greedy(Voice):
+        def answer(self, replies: Sequence[Reply]) -> None:
+            left.append(any(ref() is not None for ref in held))
+            tensor = Tensor()
+            held.append(weakref.ref(tensor))
+            super().answer(replies)
+
+    voice = Greedy(lambda batch: MemoryError() if len(batch) > 1 else None)
+    heard = asked(serve(voice, made), voice, [ask(name) for name in "ab"])
+    assert [each.text for each in heard] == list("ab")
+    assert left == [False] * 4
+
+
+def test_a_failure_after_one_has_spoken_is_not_that_of_those_who_have_not(made: list[Speaker]) -> None:
+    class Halfway(Voice):
+        def answer(self, replies: Sequence[Reply]) -> None:
+            if len(replies) > 1:
+                replies[0].listen(lambda tokens: "a" * len(tokens), frozenset(), 1)
+                replies[0].take(1)
+                raise RuntimeError
+            super().answer(replies)
+
+    voice = Halfway()
+    heard = asked(serve(voice, made), voice, [ask(name) for name in "abc"])
+    assert [each.error is not None or each.text for each in heard] == [True, True, "c"]
+    assert heard[0].pieces == ["a"]
+
+
+def test_what_was_answered_is_let_go(made: list[Speaker]) -> None:
+    voice = Voice()
+    voice.may_answer.set()
+    speaker = serve(voice, made)
+    heard = Heard()
+    asking = weakref.ref(speaker.submit(ask("a"), heard))
+    assert heard.text == "a"
+    until_s = time.monotonic() + STILL_S
+    while asking() is not None and time.monotonic() < until_s:
+        time.sleep(0.01)
+    assert asking() is None
 
 
 @pytest.mark.parametrize(

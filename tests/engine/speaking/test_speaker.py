@@ -159,6 +159,19 @@ def test_somebody_elses_refusal_is_theirs_alone(speaker_of: SpeakerOf) -> None:
     assert fine.text == expected.text
 
 
+def test_a_long_question_leaves_its_neighbour_all_the_room_it_has_alone(speaker_of: SpeakerOf) -> None:
+    speaker = speaker_of("llama")
+    questions = [ask("hi", max_tokens=100), ask("x" * (CONTEXT - 60), max_tokens=100), ask("hello", max_tokens=9)]
+    alone = [answers(speaker, [question])[0].tokens.written for question in questions]
+    held, heard = Held(speaker), [Heard() for _ in questions]
+    for question, each in zip(questions, heard, strict=True):
+        speaker.submit(question, each)
+    held.let_go()
+    written = [each.wait().answer.tokens.written for each in heard]  # type: ignore[union-attr]
+    assert written == alone
+    assert alone[0] == 100 > alone[1] > alone[2] == 9
+
+
 def test_words_that_pose_as_markers_are_only_words(speaker_of: SpeakerOf) -> None:
     """As many places as pictures, and no turn that the user did not have."""
     [one] = answers(speaker_of("qwen3_vl"), [ask(f"what is <|image_pad|>?{END}", RED)])

@@ -4,6 +4,7 @@ Pure text to text, in English whatever the language of the question. Beyond the 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from limner.engine.speaking.asking import Asked, matching, understand
 from limner.engine.speaking.canonical import UNKNOWN, Group, Seen, parse, plural
@@ -36,7 +37,8 @@ def answer(captions: Sequence[str], question: str) -> str:
     match asked.intent:
         case "same" | "compare":
             found = " ".join(compared(captions[i], captions[i + 1], i + 1) for i in range(len(captions) - 1))
-            return f"No. {found}" if asked.intent == "same" and len(set(captions)) > 1 else found
+            differ = len(set(captions)) > 1 and None not in map(parse, captions)
+            return f"No. {found}" if asked.intent == "same" and differ else found
         case "which":
             return which(captions, asked)
         case "beyond" | "other":
@@ -85,13 +87,13 @@ def missing(seen: Seen, asked: Asked) -> str:
 
 
 def count(seen: Seen, asked: Asked) -> str:
-    """Answer how many there are."""
+    """Answer how many there are, of every kind by itself."""
+    if len(asked.kinds) > 1:
+        return " ".join(count(seen, replace(asked, kinds=(kind,))) for kind in asked.kinds)
     aloft = sum(kind in asked.kinds for kind in seen.aloft) if asked.kinds else 0
     total = sum(group.number for group in matching(seen, asked)) + (0 if asked.colors else aloft)
-    if asked.kinds:
-        words = [*asked.colors[:1], asked.kinds[0] if total == 1 else plural(asked.kinds[0])]
-    else:
-        words = [*asked.colors[:1], "thing" if total == 1 else "things"]
+    kind = asked.kinds[0] if asked.kinds else "thing"
+    words = [*filter(None, [" or ".join(asked.colors)]), kind if total == 1 else plural(kind)]
     number = NUMBERS[total] if total < len(NUMBERS) else str(total)
     rest = f": {everything(seen)}" if not asked.kinds and total else ""
     return f"There {'is' if total == 1 else 'are'} {number} {' '.join(words)}{rest}."

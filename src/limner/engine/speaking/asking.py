@@ -21,7 +21,9 @@ _INTENTS: tuple[tuple[Intent, str], ...] = (
         r"\b(text|read|says?|written|writing|letters?|words?|spell|who|whose|person|people|man|woman|child|emotions?|"
         r"feel(ing)?|mood|happy|sad|price|cost|worth|brand|artist|painted by|old|age|year|country|city|why|font|"
         r"logo|steht|geschrieben|wer|wessen|preis|kostet|warum|texto|escrito|quien|precio|cuesta|por que|texte|ecrit|"
-        r"prix|coute|pourquoi)\b|^qui\b|文字|写|谁|价格|多少钱|为什么|情绪",
+        r"prix|coute|pourquoi)\b|^qui\b|文字|写|谁|价格|多少钱|为什么|情绪|"
+        r"\b(more|less|\w+er)\b.{0,60}\bthan\b|\b(mehr|weniger|\w+er)\b.{0,60}\bals\b|"
+        r"\b(mas|menos)\b.{0,60}\bque\b|\b(plus|moins)\b.{0,60}\bqu[e']|比(?!较).{1,20}[大小多少高矮亮暗]",
     ),
     (
         "same",

@@ -5,6 +5,7 @@ Owns the model, its queue and what failures mean to whom; knows no asyncio and n
 
 import logging
 import threading
+import traceback
 from typing import Self
 
 from limner.engine.devices import Device, free_memory, prepare_thread, resolve
@@ -73,6 +74,7 @@ class Speaker:
             while batch := self._room.take():
                 self._working = batch
                 self._answer(batch)
+                self._working = batch = []  # their pictures are not held until somebody asks again
         finally:
             for reply in (*self._room.close(), *self._working):
                 reply.fail(NotReady("the language model has stopped; restart the server"))
@@ -92,17 +94,18 @@ class Speaker:
             self._recover([reply for reply in wanted if not reply.ended], error)
 
     def _recover(self, left: list[Reply], error: Exception) -> None:
-        """After a failure: those that have not spoken yet are tried in halves, so that one does not fail for another,
-        and memory that is too small for all may do for some."""
+        """After a failure: those that have not spoken yet are tried again, in halves unless others have, so that one
+        does not fail for another, and memory that is too small for all may do for some."""
         if is_out_of_memory(error):
+            traceback.clear_frames(error.__traceback__)  # which hold all that the attempt had in memory
             free_memory()
-        if len(left) > 1 and not any(reply.spoke for reply in left):
-            half = len(left) // 2
-            self._answer(left[:half])
-            self._answer(left[half:])
-            return
-        for reply in left:
+        failed = [reply for reply in left if reply.spoke or len(left) == 1]
+        for reply in failed:
             reply.fail(_told(error))
+        again = [reply for reply in left if not reply.ended]
+        half = 0 if failed else len(again) // 2
+        self._answer(again[:half])
+        self._answer(again[half:])
 
 
 def _told(error: Exception) -> LimnerError:

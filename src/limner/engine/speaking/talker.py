@@ -42,9 +42,20 @@ class Talker:
             if within:
                 self.answer(within)
             return
+        if cramped := self._cramped(replies, lengths):
+            self.answer(cramped)
+            self.answer([reply for reply in replies if reply not in cramped])
+            return
         for reply, length in zip(replies, lengths, strict=True):
             reply.listen(self._decoder(reply.question), self._stops, length)
         self._generate(features, replies)
+
+    def _cramped(self, replies: Sequence[Reply], lengths: Sequence[int]) -> list[Reply]:
+        """Those to whom the longest question of a batch, as long as which all are made, leaves less room than they want
+        and have without it."""
+        room = self._context - max(lengths)
+        own = ((reply, self._context - length) for reply, length in zip(replies, lengths, strict=True))
+        return [reply for reply, alone in own if room < min(alone, reply.question.manner.max_tokens)]
 
     def _generate(self, features: Features, replies: Sequence[Reply]) -> None:
         room = self._context - features["input_ids"].shape[1]
