@@ -1,4 +1,4 @@
-"""Stand-ins behind the real seams: a Backend that draws flat colours, and a service around it."""
+"""Stand-ins behind the real seams: a Backend that draws flat colours, and a service around it; waiting for either."""
 
 import asyncio
 import random
@@ -20,6 +20,13 @@ def flat(size: Size, seed: int) -> Picture:
     """A picture of one colour that depends on the seed alone."""
     rng = random.Random(seed)
     return Picture("RGB", size, bytes(rng.randrange(256) for _ in range(3)) * size.pixels)
+
+
+async def until(happened: Callable[[], object], timeout_s: float = 10.0) -> None:
+    """Wait for something that happens by itself. Raises TimeoutError."""
+    async with asyncio.timeout(timeout_s):
+        while not happened():  # noqa: ASYNC110 - of what is waited for nothing is told
+            await asyncio.sleep(0.005)
 
 
 @dataclass

@@ -229,7 +229,8 @@ class Job:
             self.waiters -= 1
 
     def begin(self, started_at_s: float | None) -> None:
-        """Work begins; the service alone calls this."""
+        """Work begins, perhaps once more after this process gave the job up; the service alone calls this."""
+        self.abandoned = None
         self.times.started_at_s = started_at_s
         self.status = "running"
 

@@ -1,7 +1,6 @@
 """A store in memory, a clock that stands still, and a keyring over both."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -19,13 +18,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
-
-
-async def until(happened: Callable[[], object]) -> None:
-    """Wait, 5 s at most, for something that happens by itself."""
-    async with asyncio.timeout(5):
-        while not happened():  # noqa: ASYNC110 - of what is waited for nothing is told
-            await asyncio.sleep(0.005)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from limner.accounts.door import load_pepper
 from limner.config import Settings, load_settings
 from limner.errors import InvalidRequest
 from limner.store import Store
-from tests.accounts.conftest import until
+from tests.fakes import until
 
 
 def settings(tmp_path: Path, host: str = "127.0.0.1", **chosen: object) -> Settings:

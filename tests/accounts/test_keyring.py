@@ -11,7 +11,8 @@ from limner.accounts import keyring as module
 from limner.accounts.keyring import REFRESH_S, TOUCH_EVERY_S
 from limner.errors import NotFound, Unauthorized
 from limner.store import KeyRow, Quota, Store
-from tests.accounts.conftest import PEPPER, Clock, until
+from tests.accounts.conftest import PEPPER, Clock
+from tests.fakes import until
 
 
 @dataclass

@@ -13,9 +13,8 @@ from fastapi import FastAPI
 from limner.api.app import create_app
 from limner.api.gateway import Gateway
 from limner.config import load_settings
-from tests.accounts.conftest import until
 from tests.api.test_edits import RED, data_url
-from tests.fakes import FakeBackend, opener
+from tests.fakes import FakeBackend, opener, until
 from tests.s3.test_blobs import keys_in
 
 pytestmark = pytest.mark.s3

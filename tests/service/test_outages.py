@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from limner.config import Settings, load_settings
 from limner.core import Operation, Picture, Size
 from limner.errors import Cancelled, DeadlineExceeded, NotReady
 from limner.service.patience import patiently
+from limner.store.rows import Expired
 from tests.fakes import FakeBackend, opener
 from tests.service.test_service import STEPS, ask
 
@@ -105,6 +107,61 @@ async def test_what_a_backend_says_of_itself_ends_the_job(settings: Settings) ->
         with pytest.raises(NotReady, match="the engine is down"):
             await asyncio.wait_for(job.result(), 10)
     assert len(backend.requests) == 1
+
+
+async def test_a_drawing_is_recorded_however_long_the_database_was_away(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even as failed, should it be back by then."""
+    backend, brief = FakeBackend(), settings.model_copy(update={"lease_s": 0.2})
+    async with opener(backend)(brief) as service:
+        finish, back_s = service.store.finish, time.monotonic() + 0.6
+
+        async def away(*of: Any) -> bool:
+            if time.monotonic() < back_s:
+                raise NotReady("the database is away")
+            return await finish(*of)
+
+        monkeypatch.setattr(service.store, "finish", away)
+        job = await service.submit(ask(params=STEPS))
+        await asyncio.wait_for(job.result(), 10)
+    assert len(backend.requests) == 1
+
+
+async def test_who_waits_hears_that_the_server_leaves_though_the_database_is_away(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise NotReady("the database is away")
+
+    backend = FakeBackend(delay_s=30)
+    async with opener(backend)(settings) as service:
+        monkeypatch.setattr(service.store, "hand_back", away)
+        job = await service.submit(ask())
+        await asyncio.sleep(0.05)
+    assert backend.closed
+    with pytest.raises(NotReady, match=job.id):
+        await asyncio.wait_for(job.result(), 5)
+
+
+async def test_inputs_that_are_slow_to_go_cost_no_lease(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The inputs of jobs that are given up, from a picture store that does not answer."""
+    released = asyncio.Event()
+
+    async def slow(*_: object, **__: object) -> None:
+        await released.wait()
+
+    brief = settings.model_copy(update={"lease_s": 0.6, "jobs_at_once": 1})
+    async with opener(FakeBackend(delay_s=30))(brief) as service:
+        monkeypatch.setattr(Blobs, "drop_inputs", slow)
+        drawn = await service.submit(ask())
+        late = await service.submit(ask(**EDIT, timeout_s=0.1))
+        with pytest.raises(DeadlineExceeded):
+            await asyncio.wait_for(late.result(), 10)
+        await asyncio.sleep(1.0)
+        assert await service.store.expire(now_s=time.time(), max_crashes=9) == Expired()
+        assert (await service.store.get(drawn.id)).status == "running"
+        released.set()
 
 
 async def test_patience_ends() -> None:

@@ -1,10 +1,12 @@
 """A job's life through the service, on a fake backend and a real store."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +28,7 @@ from limner.errors import (
     Overloaded,
 )
 from limner.jobs import Outcome, Submission
+from limner.service.worker import Ended
 from limner.store import ImageRow, JobFilter
 from limner.store.rows import Hook
 from tests.fakes import FakeBackend, opener
@@ -274,8 +277,9 @@ async def test_the_deadline_stops_the_backend(settings: Settings) -> None:
         assert backend.cancelled == 1
 
 
-async def test_what_a_backend_raises_is_hidden_but_named(settings: Settings) -> None:
-    async with opener(FakeBackend(error=ValueError("private")))(settings) as service:
+@pytest.mark.parametrize("error", [ValueError("private"), TimeoutError("private")])
+async def test_what_a_backend_raises_is_hidden_but_named(settings: Settings, error: Exception) -> None:
+    async with opener(FakeBackend(error=error))(settings) as service:
         job = await service.submit(ask())
         with pytest.raises(InternalError, match=job.id) as raised:
             await job.result()
@@ -451,3 +455,43 @@ async def test_those_who_wait_hear_at_once_that_the_server_leaves(settings: Sett
         assert waiting.status == "queued"
         await running.result()
         await draining
+
+
+async def test_a_sign_of_life_that_crosses_the_end_of_its_job_does_not_take_the_job_away(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[Ended] = []
+    async with opener(FakeBackend())(settings) as service:
+        monkeypatch.setattr(service._worker, "on_end", ends.append)
+        finish = service.store.finish
+
+        async def heard_late(*of: Any) -> bool:
+            recorded = await finish(*of)
+            await asyncio.sleep(settings.lease_s / 2)  # longer than until the next beat
+            return recorded
+
+        monkeypatch.setattr(service.store, "finish", heard_late)
+        job = await service.submit(ask(params=STEPS))
+        await asyncio.wait_for(job.result(), 10)
+        while service._worker.busy:  # noqa: ASYNC110 - nothing else tells it
+            await asyncio.sleep(0.01)
+    assert [ended.over for ended in ends] == [True]
+
+
+async def test_a_job_whose_lease_passed_unnoticed_may_be_claimed_by_the_same_process(settings: Settings) -> None:
+    """As after the machine slept: the attempt that is still under way ends first, and its end is not the other's."""
+    backend = FakeBackend(delay_s=0.4)
+    async with opener(backend)(settings) as service:
+        job = await service.submit(ask(params={"num_inference_steps": 6}))
+        await asyncio.sleep(0.05)
+        await service.store.expire(now_s=time.time() + settings.lease_s + 1, max_crashes=9)
+        service._worker.wake()
+        async with asyncio.timeout(10):
+            while len(backend.requests) < 2:  # noqa: ASYNC110 - nothing else tells it
+                await asyncio.sleep(0.01)
+        assert backend.cancelled == 1
+        await asyncio.sleep(0.7)  # longer than until the next beat
+        assert service._worker.holds(job.id)
+        await asyncio.wait_for(job.result(), 10)
+        row = await service.store.get(job.id)
+        assert (row.attempt, row.crashes) == (2, 1)

@@ -47,9 +47,8 @@ async def test_nobody_begins_at_once_where_others_wait(store: Store) -> None:
 async def test_the_queue_is_bounded_over_what_waits_and_what_runs(store: Store) -> None:
     await enqueue(store, new_job("job_1"), new_job("job_2", owner="key_b"))
     await claim(store)
-    with pytest.raises(Overloaded, match="2 jobs") as refused:
+    with pytest.raises(Overloaded, match="2 jobs"):
         await store.enqueue(new_job("job_3", owner="key_c"), queue_limit=2)
-    assert refused.value.retry_after_s
     await store.finish("job_1", 1, completion())
     await store.enqueue(new_job("job_3"), queue_limit=2)
 
@@ -132,6 +131,14 @@ async def test_a_minute_holds_as_many_jobs_as_the_quota_says(store: Store) -> No
     assert refused.value.retry_after_s == 15
     await enqueue(store, new_job("job_4", owner="key_b", quota=quota, created_at_s=NOW_S + 45))
     await enqueue(store, new_job("job_5", owner="key_a", quota=quota, created_at_s=NOW_S + 60))
+
+
+async def test_a_clock_that_was_set_back_makes_nobody_wait_longer(store: Store) -> None:
+    quota = Quota(jobs_per_minute=1)
+    await enqueue(store, new_job("job_1", owner="key_a", quota=quota))
+    with pytest.raises(RateLimited) as refused:
+        await enqueue(store, new_job("job_2", owner="key_a", quota=quota, created_at_s=NOW_S - 1000))
+    assert refused.value.retry_after_s == 60
 
 
 async def test_a_quota_of_nothing_allows_nothing(store: Store) -> None:

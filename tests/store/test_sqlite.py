@@ -6,6 +6,7 @@ import sqlite3
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 from sqlalchemy import Connection, text
@@ -58,6 +59,35 @@ async def test_work_that_fails_undoes_itself_alone(database: SqliteDatabase) -> 
     assert {f"{outcome}" for outcome in outcomes if isinstance(outcome, int)} == kept
     assert sum(isinstance(outcome, ValueError) for outcome in outcomes) == 34
     assert await database.read(_names) == kept
+
+
+async def test_what_a_full_disk_undid_is_told_to_all_who_shared_the_commit(
+    database: SqliteDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite ends the transaction then, savepoints and all, and takes a commit of nothing for a success."""
+    begun, others_wait = Event(), Event()
+
+    def hold(_: Connection) -> None:
+        begun.set()
+        others_wait.wait(5)
+
+    def fill(connection: Connection) -> None:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        connection.execute(text("INSERT INTO owners VALUES (hex(zeroblob(100000)), 0)"))
+
+    first = asyncio.create_task(database.write(hold))
+    await asyncio.to_thread(begun.wait, 5)
+    works = (lambda c: c.execute(_put("before")), fill, lambda c: c.execute(_put("after")))
+    steps = [asyncio.create_task(database.write(work)) for work in works]
+    await asyncio.sleep(0)
+    others_wait.set()
+    await first
+    outcomes = await asyncio.gather(*steps, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [NotReady] * 3
+    assert await database.read(_names) == set()
+    assert "full" in caplog.text
+    await database.write(lambda c: c.execute(_put("later")) and None)
 
 
 async def test_waiting_writes_share_a_commit(database: SqliteDatabase) -> None:

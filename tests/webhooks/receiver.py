@@ -84,7 +84,7 @@ async def receiving() -> AsyncIterator[Receiver]:
             task.cancel()
 
 
-def sender_to(*networks: str, timeout_s: float = 0.5, resolver: Resolver | None = None) -> Sender:
+def sender_to(*networks: str, timeout_s: float = 10.0, resolver: Resolver | None = None) -> Sender:
     guard = Guard(parse_networks(networks), free_ports=True, resolver=resolver or SystemResolver())
     return Sender(guard, timeout_s=timeout_s, clock=lambda: NOW_S)
 

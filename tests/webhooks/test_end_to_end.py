@@ -15,10 +15,10 @@ from limner.secrets_file import load_secret
 from limner.store import open_store
 from limner.store.rows import Hook
 from limner.webhooks import Postman, secret_text
-from tests.fakes import FakeBackend, opener
+from tests.fakes import FakeBackend, opener, until
 from tests.store.samples import new_job
 from tests.webhooks.receiver import receiving, sender_to
-from tests.webhooks.test_postman import job_as_shown, until, verified
+from tests.webhooks.test_postman import job_as_shown, verified
 
 JOB = {"operation": "generate", "prompt": "a red circle"}
 

@@ -15,6 +15,7 @@ from limner.errors import NotFound, NotReady
 from limner.webhooks import Outcome, Postman, parse_secret, secret_text
 from limner.webhooks.postman import LEASE_S, MAX_AT_ONCE, MAX_AT_ONCE_PER_HOST, MAX_HELD, PAUSE_S
 from limner.webhooks.sender import TRY_TIMEOUT_S, Sender
+from tests.fakes import until
 from tests.webhooks.receiver import NOW_S, Clock, Drawer, Receiver, Seen, delivery, receiving, reply, sender_to
 
 SERVER_SECRET = bytes(range(32))
@@ -73,12 +74,6 @@ def working(drawer: Drawer, clock: Clock) -> Working:
                 await running
 
     return work
-
-
-async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
 
 
 def verified(seen: Seen, secret: bytes) -> bool:

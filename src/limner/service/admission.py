@@ -28,7 +28,7 @@ from limner.service.pace import Pace
 from limner.service.prompts import in_better_words, rewriter_of
 from limner.service.publishing import Publisher
 from limner.service.tools import Tools
-from limner.service.worker import Worker
+from limner.service.worker import Worker, leaving
 from limner.store import JobRow, NewJob, Quota
 
 INTERACTIVE = 1  # added to the priority of a job that somebody waits for
@@ -171,6 +171,7 @@ class Admission:
             "trace": self._tracing.headers(),
         }
         new = self._new_job(job, model.spec, record, submission, caller, mark)
+        self._live.add(job)  # who claims it may know of it before we do
         begin = model.state == "ready" and await self._worker.promise()
         try:
             accepted = await self._store.enqueue(
@@ -182,7 +183,8 @@ class Admission:
             )
         except LimnerError as error:
             self._worker.wake()
-            await self._publisher.drop_inputs(job)
+            if not isinstance(error, NotReady):  # after that nobody knows: its row may be there and need them
+                await self._publisher.drop_inputs(job)
             if isinstance(error, Overloaded) and error.retry_after_s is None:
                 error.retry_after_s = self._pace.retry_after_s()
             raise
@@ -198,17 +200,25 @@ class Admission:
 
     async def _accepted(self, job: Job, row: JobRow, *, detached: bool) -> None:
         self._metrics.job_accepted(job.model, job.request.operation.value)
-        self._live.add(job)
         if not detached:
             self._waited_for.add(job)
         begun = row.status == "running"
-        position = self._worker.busy if begun else await self._place(job.id) or 0
+        position = self._worker.busy if begun else await self._place_of(job)
         if job.status == "queued":  # meanwhile the worker may have taken it
             await job.record(Queued(position, self._pace.eta_s(job.request, position)))
         if begun:
             self._worker.adopt(job, row)
+        elif self._worker.is_leaving:
+            await job.abandon(leaving(job))
         else:
             self._worker.wake()
+
+    async def _place_of(self, job: Job) -> int:
+        """How many jobs are ahead; 0 when that cannot be told, which is no reason to refuse what is accepted."""
+        try:
+            return await self._place(job.id) or 0
+        except NotReady:
+            return 0
 
     def _new_job(
         self, job: Job, spec: ModelSpec, record: Mapping[str, Any], submission: Submission, caller: Caller, mark: str

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 
 from limner.accounts import OPEN, Caller, charge_micro
@@ -89,6 +89,7 @@ class Service:
             with_inputs=self._live.with_inputs,
             charge=self._charge,
             on_end=self._ended,
+            on_given_up=lambda job_ids: self._run_errand(self._end_inputs_of(job_ids)),
         )
 
     @property
@@ -212,7 +213,8 @@ class Service:
         if job.done:
             return None
         if job.progress > SEEN_ENOUGH and job.times.started_at_s is not None:
-            return (time.time() - job.times.started_at_s) * (1.0 - job.progress) / job.progress
+            took_s = max(0.0, time.time() - job.times.started_at_s)  # another machine's clock may be ahead
+            return took_s * (1.0 - job.progress) / job.progress
         return self._pace.eta_s(job.request, position or 0)
 
     async def estimate(self, request: Request, caller: Caller = OPEN) -> Estimate:
@@ -286,6 +288,10 @@ class Service:
         """As the publisher's. Holds the job meanwhile: who asks for it at once finds all that happened to it, and its
         pictures in the request, which its row does not tell."""
         await self._publisher.end_inputs(job.id, job.attached)
+
+    async def _end_inputs_of(self, job_ids: Sequence[str]) -> None:
+        for job_id, row in (await self.store.get_many(job_ids)).items():
+            await self._publisher.end_inputs(job_id, attached_inputs(row.request))
 
     def _rest(self) -> None:
         if not self._worker.busy and not self.closing:

@@ -6,6 +6,7 @@ also gives back what dead processes have left. Knows nothing of admission.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
@@ -17,7 +18,7 @@ from limner.core import Finished, Queued
 from limner.errors import ClientLeft, DeadlineExceeded, InternalError, LimnerError, NotReady
 from limner.jobs import Job, Outcome
 from limner.logs import bind_job, bind_request
-from limner.records import attached_inputs, cancellation_of, error_record
+from limner.records import cancellation_of, error_record
 from limner.roster import Roster
 from limner.service.liveness import Liveness
 from limner.service.patience import patiently
@@ -45,12 +46,24 @@ class WorkerRules:
 
 @dataclass(slots=True)
 class Claim:
-    """A job that is being drawn here."""
+    """A job that is being drawn here. ``ending``: its end is being recorded, ``over``: it is, and the job ended so."""
 
     job: Job
     row: JobRow
     task: asyncio.Task[None] | None = None
+    ending: bool = False
     over: bool = False
+
+    def stop(self) -> None:
+        """Another has the job. Once is enough: a second time would not wait until the backend has let go."""
+        if self.task is not None and not self.task.cancelling():
+            self.task.cancel()
+
+    async def stopped(self) -> None:
+        """As `stop`, and return when it has ended."""
+        self.stop()
+        if self.task is not None:
+            await asyncio.wait({self.task})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +80,7 @@ class Ended:
 class Worker:
     """One process's worker, called ``id`` in the store. ``job_of`` makes a claimed row a Job, or finds the one that
     somebody here is already waiting for; ``with_inputs`` it has its pictures. ``charge`` prices a finished job,
-    ``on_end`` hears of every end."""
+    ``on_end`` hears of every end here, ``on_given_up`` of the jobs that were given up."""
 
     id: str
     tools: Tools
@@ -79,6 +92,7 @@ class Worker:
     with_inputs: Callable[[Job, JobRow], AbstractAsyncContextManager[None]]
     charge: Callable[[Job, float], int]
     on_end: Callable[[Ended], None]
+    on_given_up: Callable[[Sequence[str]], None]
     _claims: dict[str, Claim] = field(default_factory=dict)
     _promised: int = 0
     _claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -130,10 +144,12 @@ class Worker:
         self._promised -= 1
 
     def adopt(self, job: Job, row: JobRow) -> None:
-        """Begin a job whose row says that this worker has it."""
+        """Begin a job whose row says that this worker has it. Another attempt that is still under way here has lost its
+        lease unnoticed, and ends before."""
+        earlier = self._claims.get(row.id)
         claim = Claim(job, row)
         self._claims[row.id] = claim
-        claim.task = asyncio.create_task(self._run(claim), name=row.id)
+        claim.task = asyncio.create_task(self._run(claim, earlier), name=row.id)
 
     def wake(self) -> None:
         """There may be something to claim."""
@@ -220,8 +236,8 @@ class Worker:
             for claim in claims:
                 if (reason := answer.cancelled.get(claim.row.id)) is not None:
                     claim.job.cancel(cancellation_of(reason))
-                if claim.row.id in answer.lost and claim.task is not None and not claim.task.done():
-                    claim.task.cancel()
+                if claim.row.id in answer.lost and not claim.ending:  # otherwise it may have been lost to its own end
+                    claim.stop()
         await self._expire()
 
     async def _expire(self) -> None:
@@ -235,14 +251,14 @@ class Worker:
             logger.warning("%s is queued again: the process that drew it has ended", job_id)
         for job_id in gone.failed:
             logger.error("%s was given up", job_id)
-            row = await self.tools.store.get(job_id)
-            await self.publisher.end_inputs(job_id, attached_inputs(row.request))
+        if gone.failed:
+            self.on_given_up(gone.failed)
         self.tools.metrics.jobs_taken_over(requeued=len(gone.requeued), given_up=len(gone.failed))
         if gone.requeued:
             self.wake()
 
-    async def _run(self, claim: Claim) -> None:
-        """One attempt, from its first work to its end in the store."""
+    async def _run(self, claim: Claim, earlier: Claim | None) -> None:
+        """One attempt, from its first work to its end in the store, once the ``earlier`` one has ended."""
         started_s = time.monotonic()
         bind_request(claim.row.request["request_id"])
         bind_job(claim.row.id)
@@ -251,6 +267,8 @@ class Worker:
         self.tools.metrics.job_started(claim.row.model, waited_s)
         self.tools.tracing.took("queue", claim.row.created_at_s, waited_s, model=claim.row.model)
         try:
+            if earlier is not None:
+                await earlier.stopped()
             await self._attempt(claim)
         except asyncio.CancelledError:
             pass  # another worker has the job, or this one leaves and hands it back
@@ -261,7 +279,8 @@ class Worker:
             message = f"image generation failed; the server's log has the reason under {claim.job.id}"
             await self._fail(claim, InternalError(message))
         finally:
-            self._claims.pop(claim.row.id, None)
+            if self._claims.get(claim.row.id) is claim:
+                del self._claims[claim.row.id]
             self.wake()
             self.on_end(Ended(claim.job, claim.over, waited_s, time.monotonic() - started_s))
 
@@ -269,10 +288,12 @@ class Worker:
         """Draw and store, or raise why not."""
         job, left_s = claim.job, claim.row.deadline_at_s - time.time()
         try:
-            async with asyncio.timeout(left_s):
+            async with asyncio.timeout(left_s) as deadline:
                 with self.tools.tracing.span("draw", parent=claim.row.request["trace"], model=job.model, job_id=job.id):
                     finished = await self._unless_cancelled(job, self._draw(claim))
         except TimeoutError as error:
+            if not deadline.expired():  # it is some socket's of the backend
+                raise
             raise DeadlineExceeded(
                 f"the job ran past its timeout of {job.request.timeout_s:g} s", param="timeout"
             ) from error
@@ -305,8 +326,9 @@ class Worker:
         return await self._finish(claim, completion)
 
     async def _finish(self, claim: Claim, completion: Completion) -> bool:
-        """Record the end; hours of drawing may be in it. False once another worker has the job."""
-        row = claim.row
+        """Record the end, however long the database is away: hours of drawing may be in it, and failing could not be
+        recorded either. False once another worker has the job."""
+        row, claim.ending = claim.row, True
 
         async def finish() -> bool:
             if await self.tools.store.finish(row.id, row.attempt, completion):
@@ -314,7 +336,7 @@ class Worker:
             known = await self.tools.store.get(row.id)  # an answer that was lost may have been a yes
             return known.status == "finished" and known.attempt == row.attempt
 
-        return await patiently(finish, self.rules.lease_s)
+        return await patiently(finish, math.inf)
 
     async def _draw(self, claim: Claim) -> Finished:
         async with self.with_inputs(claim.job, claim.row):
@@ -351,6 +373,7 @@ class Worker:
     async def _fail(self, claim: Claim, error: LimnerError) -> None:
         status: Literal["cancelled", "failed"] = "cancelled" if isinstance(error, ClientLeft) else "failed"
         row, record, now_s = claim.row, error_record(error), time.time()
+        claim.ending = True
         try:
             claim.over = await patiently(
                 lambda: self.tools.store.fail(row.id, row.attempt, status, record, ended_at_s=now_s),
@@ -365,10 +388,13 @@ class Worker:
             await claim.job.fail(error)
 
     async def _hand_back(self, claims: Sequence[Claim]) -> None:
-        """The process is leaving: the jobs wait in the queue for the next one."""
-        if not claims:
-            return
-        await self.tools.store.hand_back(self.id, [claim.row.id for claim in claims])
+        """The process is leaving: the jobs wait in the queue for the next one, or, while the database is away, for the
+        end of their leases."""
+        try:
+            if claims:
+                await self.tools.store.hand_back(self.id, [claim.row.id for claim in claims])
+        except NotReady:
+            logger.exception("%d jobs could not be queued again; they are when their leases end", len(claims))
         for claim in claims:
             await claim.job.abandon(leaving(claim.job))
 

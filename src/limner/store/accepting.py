@@ -32,7 +32,6 @@ from limner.store.tables import LIVE, QUEUED, RUNNING, columns_of, idempotency, 
 
 IDEMPOTENCY_S = 24 * 3600.0
 RATE_WINDOW_S = 60.0
-RETRY_AFTER_S = 1.0
 SHARE = 16
 
 _OWNER: BindParameter[Any] = bindparam("b_owner")
@@ -111,7 +110,7 @@ def enqueue(
         return Accepted(replay, replayed=True)
     _check_quota(connection, job)
     if not room.take(connection, queue_limit):
-        raise Overloaded(f"the queue is full: {queue_limit} jobs are queued or running", retry_after_s=RETRY_AFTER_S)
+        raise Overloaded(f"the queue is full: {queue_limit} jobs are queued or running")
     row = _row(job, worker, _reserve(connection, job))
     _insert(connection, job, row, lease_until_s)
     return Accepted(row, replayed=False)
@@ -151,13 +150,12 @@ def _check_quota(connection: Connection, job: NewJob) -> None:
         limiting = connection.execute(_LIMITING, window).scalar()
         if limiting is not None or allowed < 1:
             wait_s = RATE_WINDOW_S if limiting is None else limiting + RATE_WINDOW_S - job.created_at_s
-            raise RateLimited(f"this API key may create {allowed} jobs a minute", retry_after_s=max(wait_s, 0.0))
+            wait_s = min(max(wait_s, 0.0), RATE_WINDOW_S)  # clocks may be set
+            raise RateLimited(f"this API key may create {allowed} jobs a minute", retry_after_s=wait_s)
     if (allowed := job.quota.concurrency) is not None:
         alive = connection.execute(_LIVE_OF_OWNER, {"b_owner": job.owner}).scalar_one()
         if alive >= allowed:
-            raise RateLimited(
-                f"this API key may have {allowed} jobs at once and has {alive}", retry_after_s=RETRY_AFTER_S
-            )
+            raise RateLimited(f"this API key may have {allowed} jobs at once and has {alive}")
 
 
 def _reserve(connection: Connection, job: NewJob) -> int:

@@ -219,11 +219,24 @@ def _run(connection: Connection, batch: Sequence[_Task]) -> list[_Outcome]:
 
 
 def _attempt(connection: Connection, work: Callable[[Connection], Any]) -> _Outcome:
+    """What came of ``work``. Raises what ended the whole transaction, as a full disk may: what others did in it is
+    undone then, and committing would not tell."""
+    savepoint = connection.begin_nested()
     try:
-        with connection.begin_nested():
-            return work(connection), None
-    except Exception as error:  # noqa: BLE001 - whoever waits raises it
+        result = work(connection)
+        savepoint.commit()
+    except Exception as error:
+        if not _in_transaction(connection):
+            raise
+        savepoint.rollback()
         return None, error
+    return result, None
+
+
+def _in_transaction(connection: Connection) -> bool:
+    driver = connection.connection.driver_connection
+    assert driver is not None, "a connection has a driver's"
+    return bool(driver.in_transaction)
 
 
 def _settle(future: Future[Any], result: Any, failure: BaseException | None) -> None:
