@@ -8,6 +8,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Packages of other Pythons would count as installed, and come before those of the environment.
+unexport PYTHONPATH
 # Processes that run the tests; each starts servers and models of its own.
 WORKERS ?= 2
 
@@ -46,7 +48,7 @@ $(DEV_STAMP): $(SET_UP) requirements/dev.txt $(STALE)
 
 define set-up
 command -v $(PYTHON) >/dev/null || { echo "set-up: no $(PYTHON) here; install Python 3.11 or newer" >&2; exit 1; }; \
-$(PYTHON) scripts/setup.py $(1) --venv $(VENV) && printf '%s' '$(CURDIR)' > $(VENV)/.checkout
+$(PYTHON) scripts/setup.py $(1) --venv $(VENV) && pwd -P > $(VENV)/.checkout
 endef
 
 # Where Node.js is installed, its official SDK is one of the clients that the tests drive the server with.

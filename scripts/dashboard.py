@@ -114,7 +114,7 @@ SECTIONS: Mapping[str, Sequence[Panel]] = {
             "percentunit",
         ),
         Panel("Device time", "Of ended jobs, by model.", lines("limner_device_seconds_total", "model"), "percentunit"),
-        Panel("Batch", "Samples in a denoising forward.", ((MEAN_BATCH, "mean"), *quantiles("limner_batch_size"))),
+        Panel("Batch", "Calls in a denoising forward.", ((MEAN_BATCH, "mean"), *quantiles("limner_batch_size"))),
         Panel("Forwards", "Forwards a second.", lines("limner_forwards_total", "stage")),
         Panel("Samples", "Pictures being drawn or waiting in the engine.", gauge("limner_samples", "state")),
         Panel("Cache hits", "Share of answers.", ((f"{HITS} / ({HITS} + {MISSES})", "{{cache}}"),), "percentunit"),

@@ -46,6 +46,8 @@ def test_command_line_beats_environment_beats_file(tmp_path: Path, monkeypatch: 
         ("device = 'cpu:0'", "device: unknown device"),
         ("max_timeout_s = 60", "default_timeout_s (180) is larger than max_timeout_s (60)"),
         ("models = 3", "models: "),
+        ("models = ['a', '']", "models: name a model (got ['a', ''])"),
+        ("credits_per_device_s = inf", "credits_per_device_s: "),
     ],
 )
 def test_a_bad_file_is_refused_by_key(tmp_path: Path, text: str, told: str) -> None:
@@ -99,10 +101,26 @@ def test_a_missing_file_and_an_unknown_variable(tmp_path: Path, monkeypatch: pyt
         load_settings()
 
 
+def test_what_kubernetes_says_of_a_service_called_limner_is_no_riddle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMNER_PORT", "tcp://10.0.0.1:8000")
+    monkeypatch.setenv("LIMNER_PORT_8000_TCP", "tcp://10.0.0.1:8000")
+    monkeypatch.setenv("LIMNER_SERVICE_HOST", "10.0.0.1")
+    with pytest.raises(InvalidRequest, match="set enableServiceLinks: false"):
+        load_settings()
+
+
 def test_client_variables_are_not_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMNER_API_KEY", "k")
     monkeypatch.setenv("LIMNER_SERVER", "http://localhost")
     assert isinstance(load_settings(), Settings)
+
+
+def test_data_may_lie_below_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert load_settings(None, {"data": "~/x"}).data == Path("/home/me/x")
+    assert load_settings(write(tmp_path, "data = '~/x'")).data == Path("/home/me/x")
+    monkeypatch.setenv("LIMNER_DATA", "~/x")
+    assert load_settings().data == Path("/home/me/x")
 
 
 def test_settings_are_frozen_and_described() -> None:

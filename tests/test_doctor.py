@@ -111,6 +111,11 @@ async def test_a_data_directory_that_is_a_file(settings: Settings, tmp_path: Pat
     assert (finding.level, "it is a file" in finding.message) == ("problem", True)
 
 
+async def test_a_data_directory_is_made_for_its_owner_alone(settings: Settings) -> None:
+    assert (await one(settings, "data")).level == "ok"
+    assert settings.data.stat().st_mode & 0o777 == 0o700
+
+
 async def test_a_clock_that_went_back(settings: Settings) -> None:
     settings.data.mkdir()
     assert (await one(settings, "clock")).level == "ok"

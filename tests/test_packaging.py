@@ -1,7 +1,9 @@
 """The wheel holds what it needs, and set-up, lock files and pyproject agree."""
 
 import ast
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -149,3 +151,22 @@ def test_every_make_target_is_explained() -> None:
     for target in ("setup", "serve", "test", "check", "bench", "train", "eval", "docs"):
         assert f"make {target} " in shown
         assert f"\n{target}: " in makefile
+
+
+SET_UP = """#!/bin/sh
+mkdir -p .venv/bin && ln -sf /bin/true .venv/bin/python
+echo "set up beside '$PYTHONPATH'"
+"""
+
+
+def test_a_checkout_may_lie_anywhere_and_is_set_up_once(tmp_path: Path) -> None:
+    checkout = tmp_path / "it's (a, b) $x"
+    for name in ("Makefile", "scripts/setup.py", "pyproject.toml", "requirements/run.txt"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, checkout / name)
+    (checkout / "python").write_text(SET_UP)
+    (checkout / "python").chmod(0o755)
+    variables = {"PATH": os.environ["PATH"], "PYTHONPATH": "/of/another/python"}
+    line = ["make", "-C", str(checkout), "--no-print-directory", "setup", "PYTHON=./python"]
+    said = [subprocess.run(line, capture_output=True, text=True, check=True, env=variables).stdout for _ in range(2)]
+    assert said == ["set up beside ''\n", "make: Nothing to be done for 'setup'.\n"]

@@ -128,7 +128,9 @@ class Settings(BaseSettings):
         repr=False,
         description="Secret (64 hex digits or more) for keys, links and webhooks, one for all servers; empty: in data.",
     )
-    credits_per_device_s: float = Field(1.0, ge=0, description="Price of a second of device time, in credits.")
+    credits_per_device_s: float = Field(
+        1.0, ge=0, le=1_000_000, description="Price of a second of device time, in credits."
+    )
     webhooks: bool = Field(True, description="Whether jobs may name a URL that is told of their end.")
     webhook_allow: Texts = Field((), description="Private networks (CIDR) that webhooks may reach.")
     log_format: Literal["text", "json"] = Field("text", description="How log lines look.")
@@ -161,14 +163,22 @@ class Settings(BaseSettings):
     @property
     def database_url(self) -> str:
         """Where the database is: as set, or an SQLite file in the data directory."""
-        return self.database or f"sqlite:///{self.data / 'limner.db'}"
+        file = str(self.data / "limner.db").replace("%", "%25").replace("?", "%3F")  # may be any bytes: not quote()
+        return self.database or f"sqlite:///{file}"
+
+    @field_validator("models")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(map(str.strip, value)):  # as a path, nothing is the current directory too
+            raise ValueError("name a model")
+        return value
 
     @field_validator("data", mode="before")
     @classmethod
     def _names_a_directory(cls, value: object) -> object:
         if value == "":  # Path("") is the current directory, which nobody means by nothing
             raise ValueError("name a directory")
-        return value
+        return os.path.expanduser(value) if isinstance(value, str) else value
 
     @field_validator("public_url", "vision_url", "language_url")
     @classmethod
@@ -224,6 +234,7 @@ def _is_base_url(text: str) -> bool:
 
 ENV_PREFIX = "LIMNER_"
 CLIENT_VARIABLES = frozenset({"LIMNER_SERVER", "LIMNER_API_KEY"})  # read by the command line, not by the server
+SERVICE_LINK = "LIMNER_SERVICE_HOST"
 
 
 def load_settings(config: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
@@ -231,12 +242,16 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, object] | 
 
     Raises InvalidRequest naming the file or variable, the key, the value and what is allowed.
     """
-    _refuse_unknown(
-        (name.removeprefix(ENV_PREFIX).lower() for name in os.environ if _is_setting_variable(name)), "the environment"
-    )
+    if SERVICE_LINK in os.environ:
+        raise InvalidRequest(
+            f"{SERVICE_LINK} is in the environment: Kubernetes describes a service called limner there, and in "
+            "LIMNER_PORT; set enableServiceLinks: false for the pod",
+            param="service_host",
+        )
+    in_environment = [name.removeprefix(ENV_PREFIX).lower() for name in os.environ if _is_setting_variable(name)]
+    _refuse_unknown(in_environment, "the environment")
     values = {} if config is None else _read_file(config)
     chosen = {key: value for key, value in (overrides or {}).items() if value is not None}
-    in_environment = {name.removeprefix(ENV_PREFIX).lower() for name in os.environ if _is_setting_variable(name)}
     from_file = {key: value for key, value in values.items() if key not in in_environment}
     try:
         return Settings(**{**from_file, **chosen})

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +23,7 @@ from limner.cli.exits import ExitCode
 from limner.cli.progress import watching
 from limner.config import Settings
 from limner.core import Operation, Progress, Queued, Size
+from limner.service import Service
 from tests.cli.conftest import Run
 from tests.fakes import FakeBackend
 
@@ -180,6 +182,23 @@ def test_what_cannot_be_drawn_is_told_before_the_model_is_loaded(run: Run, monke
     assert "num_inference_steps" in ran.err
 
 
+def test_settings_of_a_server_that_leaves_drawing_to_others_do_not_count_here(
+    run: Run, here: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[tuple[bool, str]] = []
+    fake = runtime.open_service
+
+    def open_service(settings: Settings, specs: Sequence[ModelSpec]) -> AbstractAsyncContextManager[Service]:
+        used.append((settings.draws, settings.grounder))
+        return fake(settings, specs)
+
+    monkeypatch.setattr(runtime, "open_service", open_service)
+    monkeypatch.setenv("LIMNER_DRAWS", "no")
+    monkeypatch.setenv("LIMNER_GROUNDER", "./not-needed")
+    assert run("generate", "x", "--timeout", 5).code == ExitCode.OK
+    assert used == [(True, "embedded:grounder")]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
 @pytest.mark.parametrize("options", [["-o", "/dev/full"], ["-o", "full.png"]])
 def test_a_full_disk_is_told_with_the_name(run: Run, where: list[str], tmp_path: Path, options: list[str]) -> None:
@@ -268,11 +287,23 @@ async def open_service(settings, specs):
 runtime.open_service = open_service
 sys.exit(cli.main(["generate", "x"]))
 """
+SEARCHES_FOREVER = """
+import sys, time
+from limner import cli, runtime
+
+def find_models(settings):
+    print("loading", flush=True)
+    time.sleep(60)
+
+runtime.find_models = find_models
+sys.exit(cli.main(["generate", "x"]))
+"""
 
 
-def test_interrupting_does_not_wait_for_the_model_to_load() -> None:
+@pytest.mark.parametrize("program", [LOADS_FOREVER, SEARCHES_FOREVER], ids=["loaded", "found"])
+def test_interrupting_does_not_wait_for_the_model(program: str) -> None:
     command = subprocess.Popen(
-        [sys.executable, "-c", LOADS_FOREVER],
+        [sys.executable, "-c", program],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

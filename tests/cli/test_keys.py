@@ -172,6 +172,14 @@ def test_the_settings_file_names_the_database(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "data" / "limner.db").exists()
 
 
+@pytest.mark.parametrize("name", ["a?b", "a#b", "a%20b", "ü"])
+def test_the_database_lies_in_the_data_directory_however_that_is_called(run: Run, tmp_path: Path, name: str) -> None:
+    assert run("keys", "create", "alice", "--data", tmp_path / name).code == ExitCode.OK
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name / "limner.db").exists()
+    assert run("usage", "--data", tmp_path / name).code == ExitCode.OK
+
+
 async def finished(store: Store, owner: str, model: str, cost_micro: int) -> None:
     now_s = time.time()
     job = NewJob(f"job_{owner}_{model}", owner, "generate", model, {}, (), now_s, now_s + 9, 1.0)

@@ -128,6 +128,39 @@ def test_nobody_there_is_its_own_code(run: Run) -> None:
     assert "http://127.0.0.1:1" in ran.err
 
 
+@pytest.mark.parametrize("login", ["me:my-password@", "me@"])
+def test_a_key_stands_beside_the_login_of_the_url(run: Run, scripted: Scripted, login: str) -> None:
+    scripted.answer(200, {"data": []})
+    run("models", "--server", scripted.url.replace("//", f"//{login}"), "--api-key", "secret")
+    ((_, headers, _),) = scripted.asked
+    assert headers["authorization"].startswith("Basic ")
+    assert headers["x-api-key"] == "secret"
+
+
+@pytest.mark.parametrize("server", ["http://me:my-password@127.0.0.1:1/a@b", "me:my-password@127.0.0.1:1/a@b"])
+def test_a_password_in_the_url_is_not_repeated(run: Run, server: str) -> None:
+    ran = run("models", "--server", server)
+    assert (ran.code, "my-password" in ran.err, "127.0.0.1:1/a@b" in ran.err) == (ExitCode.UNREACHABLE, False, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ALL_PROXY", "socks://127.0.0.1:1080/"), ("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_FILE", "/")],
+)
+def test_an_environment_that_no_client_can_use_is_told(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    ran = run("models", "--server", "https://127.0.0.1:1")
+    assert (ran.code, ran.err.count("\n"), name in ran.err) == (ExitCode.INVALID, 1, True)
+
+
+def test_a_server_without_models_leaves_stdout_empty(run: Run, scripted: Scripted) -> None:
+    scripted.answer(200, {"data": []})
+    assert run("models", "--server", scripted.url).out == ""
+    assert run("models", "--server", scripted.url, "--json").out == "[]\n"
+
+
 def test_models_of_a_server(run: Run, scripted: Scripted) -> None:
     scripted.answer(
         200,

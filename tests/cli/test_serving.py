@@ -215,6 +215,19 @@ def test_every_address_of_a_host_gets_the_same_port(monkeypatch: pytest.MonkeyPa
         assert (first.getsockname()[0], second.getsockname()[0]) == ("127.0.0.1", "127.0.0.2")
 
 
+def test_links_begin_with_the_port_that_the_system_chose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made: list[Settings] = []
+
+    def create_nothing(settings: Settings, open_service: object) -> None:
+        made.append(settings)
+        raise NotReady("that was all")
+
+    monkeypatch.setattr(serving, "create_app", create_nothing)
+    with pytest.raises(NotReady, match="that was all"):
+        serving.serve(load_settings(None, {"port": 0, "data": tmp_path}), lambda port, door: None)
+    assert made[0].port != 0
+
+
 def test_ipv6_is_listened_on() -> None:
     try:
         (listener,) = serving.listen("::1", 0)
@@ -246,6 +259,18 @@ def test_a_server_without_one_usable_model_leaves(run: Run, monkeypatch: pytest.
     ran = run("serve", "--port", 0)
     assert ran.code == ExitCode.UNREACHABLE
     assert ran.err.splitlines()[-1] == "limner: no model could be loaded: no such device"
+    assert "Traceback" not in ran.err
+
+
+def test_a_database_that_goes_away_at_the_start_is_told_in_a_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def prepare(*_: object) -> Door:
+        raise NotReady("the database cannot be used at the moment")
+
+    monkeypatch.setattr(serving, "open_service", opener_of(None))
+    monkeypatch.setattr("limner.api.app.prepare", prepare)
+    ran = run("serve", "--port", 0)
+    assert ran.code == ExitCode.UNREACHABLE
+    assert ran.err.splitlines()[-1] == "limner: the database cannot be used at the moment"
     assert "Traceback" not in ran.err
 
 

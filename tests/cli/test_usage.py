@@ -1,5 +1,6 @@
 """Arguments, exit codes and how errors look."""
 
+import os
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ import pytest
 
 from limner import __version__, errors
 from limner.cli.exits import MEANINGS, ExitCode, exit_code_of
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, Scripted
 from tests.fakes import FakeBackend
 
 HEAVY = {"torch", "fastapi", "httpx2", "pydantic", "rich", "numpy", "PIL"}
@@ -122,6 +123,36 @@ def test_a_reader_that_leaves_is_no_crash(tmp_path: Path) -> None:
     line = f"{sys.executable} -m limner models --json | head -c 1"
     ran = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
     assert (ran.stdout, ran.stderr) == ("[", "")
+
+
+def process(command: str, data: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``command`` of a shell, in which "limner" is the program, with a buffered stdout."""
+    line = command.replace("limner", f"{sys.executable} -m limner", 1)
+    variables = {**os.environ, "LIMNER_DATA": str(data), "PYTHONUNBUFFERED": "", **environment}
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=variables)
+
+
+@pytest.mark.parametrize("command", ["version", "models", "keys list --json"])
+def test_what_could_not_be_printed_is_a_failure(tmp_path: Path, command: str) -> None:
+    ran = process(f"limner {command} > /dev/full", tmp_path)
+    assert (ran.returncode, ran.stderr) == (ExitCode.FAILED, "limner: No space left on device\n")
+
+
+def test_a_reader_that_takes_nothing_is_no_crash_either(tmp_path: Path) -> None:
+    ran = process("limner keys list --json | :", tmp_path)
+    assert (ran.stdout, ran.stderr) == ("", "")
+
+
+def test_what_the_locale_cannot_print_is_spelt_out(run: Run, tmp_path: Path) -> None:
+    run("keys", "create", "jürgen")
+    ran = process("limner keys list", tmp_path / "data", PYTHONIOENCODING="ascii")
+    assert (ran.returncode, "j\\xfcrgen" in ran.stdout) == (ExitCode.OK, True)
+
+
+def test_without_a_stderr_errors_are_not_printed_elsewhere(scripted: Scripted, tmp_path: Path) -> None:
+    scripted.refuse(429, "queue_full", "too much")
+    ran = process(f"limner generate x --server {scripted.url} 2>&-", tmp_path)
+    assert (ran.returncode, ran.stdout) == (ExitCode.OVERLOADED, "")
 
 
 def test_debug_shows_where_an_error_came_from(run: Run) -> None:

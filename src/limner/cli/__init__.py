@@ -4,6 +4,7 @@ Importing this imports nothing heavy: ``limner --help`` must answer at once, so 
 client are imported by the commands that need them.
 """
 
+import io
 import logging
 import os
 import sys
@@ -20,10 +21,34 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command (by default the process's own arguments) and return its exit code."""
+    _prepare_streams()
     try:
-        return _run(arguments)
+        code = _run(arguments)
     except KeyboardInterrupt:
-        return _report("interrupted", ExitCode.INTERRUPTED)
+        code = _report("interrupted", ExitCode.INTERRUPTED)
+    return _flushed(code)
+
+
+def _prepare_streams() -> None:
+    """What stdout cannot encode is spelt out, as on stderr, and what was closed swallows: neither ends a command."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _flushed(code: int) -> int:
+    """``code``, or that of a failure where what was printed does not leave the process: found while exiting, Python
+    would tell it in its own way and with a code of its own, or of none."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries again while exiting
+        if code == ExitCode.OK and not isinstance(error, BrokenPipeError):
+            _report(error.strerror or str(error), ExitCode.FAILED)
+        return code or ExitCode.FAILED
+    return code
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -39,8 +64,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         raise KeyboardInterrupt from error
     except LimnerError as error:
         return _report(error.message, exit_code_of(error))
-    except BrokenPipeError:  # whoever read our output has gone; Python would complain again while exiting
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has gone
         return ExitCode.FAILED
     except OSError as error:
         where = "" if error.filename is None else f"{str(error.filename)!r}: "

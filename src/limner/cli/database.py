@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote
 
 from limner.config import Settings, load_settings
 from limner.errors import InvalidRequest, NotFound
@@ -24,7 +25,7 @@ def on_database(
             "reached from here",
             param="database",
         )
-    path = Path(settings.database_url.removeprefix("sqlite:///"))
+    path = Path(unquote(settings.database_url.removeprefix("sqlite:///").partition("?")[0]))
     if settings.database_url.startswith("sqlite:") and not create and not path.exists():
         raise NotFound(f"there is no database at {path}; name the server's own with --data or --config")
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -49,5 +49,4 @@ def _tell(finding: Finding) -> None:
     """``level  check  message -> what to do``, padded so that the columns stand below one another."""
     line = f"{finding.level:8} {finding.check:9} {finding.message}"
     text = f"{line} -> {finding.advice}" if finding.advice else line
-    printable = text.encode(errors="backslashreplace").decode()  # names of files may be any bytes
-    print(" ".join(printable.splitlines()), flush=True)
+    print(" ".join(text.splitlines()), flush=True)

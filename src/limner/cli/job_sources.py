@@ -66,9 +66,7 @@ class ServerJobs:
             query += [("after", found[-1]["id"])] if found else []
             page = self._call("GET", f"/v1/jobs?{urlencode(query)}")
             if page.get("object") != "list":
-                raise UpstreamFailed(
-                    f"{self.where.server} answered /v1/jobs without a list; is --server a limner server?"
-                )
+                raise UpstreamFailed("the server answered /v1/jobs without a list; is --server a limner server?")
             found += page["data"]
             more = page["has_more"]
         return found
@@ -92,7 +90,7 @@ class ServerJobs:
     def _job(self, method: str, path: str) -> dict[str, Any]:
         answer = self._call(method, path)
         if answer.get("object") != "job":
-            raise UpstreamFailed(f"{self.where.server} answered {path} without a job; is --server a limner server?")
+            raise UpstreamFailed(f"the server answered {path} without a job; is --server a limner server?")
         return answer
 
 

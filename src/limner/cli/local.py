@@ -1,6 +1,8 @@
 """Drawing in this process, without a server: the same service, catalogue and engine behind one request."""
 
 import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from limner import runtime
 from limner.catalogue import Policy, resolve
@@ -12,8 +14,9 @@ from limner.errors import InvalidRequest
 from limner.jobs import Job, Outcome
 from limner.media.decode import DecodeLimits, decode
 from limner.media.mask import as_mask
-from limner.service import MEMORY, Service
+from limner.service import MEMORY
 
+T = TypeVar("T")
 READER = "reader"  # the embedded model that reads pictures
 
 
@@ -34,16 +37,17 @@ def describe(ask: Ask, watch: Watch) -> Said:
 def _settings(models: tuple[str, ...] | None) -> Settings:
     """Nobody else is served here: of several configured models only the first is worth loading."""
     settings = load_settings(None, {"models": models})
-    alone = {"models": settings.models[:1], "stand_in": "", "suite": "no", "vision_url": "", "language_model": ""}
+    alone = {"models": settings.models[:1], "stand_in": "", "suite": "no", "draws": True}
+    unhelped = {"grounder": Settings.model_fields["grounder"].default, "vision_url": "", "language_model": ""}
     passing = {"database": MEMORY, "blobs": "memory://", "drain_s": 0}
-    return settings.model_copy(update={**alone, **passing})
+    return settings.model_copy(update={**alone, **unhelped, **passing})
 
 
 async def _run(request: Request, settings: Settings, watch: Watch) -> tuple[Job, Outcome, tuple[bytes, ...]]:
-    (spec,) = await asyncio.to_thread(runtime.find_models, settings)
+    (spec,) = await _done_or_abandoned(asyncio.to_thread(runtime.find_models, settings))
     resolve(request, spec, Policy.of(settings))  # the service does so again: a wrong value is told before loading
     async with runtime.open_service(settings, (spec,)) as service:
-        await _loaded(service)
+        await _done_or_abandoned(service.ready())
         job = await service.submit(request)
         async for event in job.events():
             if not isinstance(event, Outcome | Words):
@@ -53,11 +57,11 @@ async def _run(request: Request, settings: Settings, watch: Watch) -> tuple[Job,
     return job, outcome, files
 
 
-async def _loaded(service: Service) -> None:
-    """Wait for the model. Interrupted here, the process ends at once: loading goes on in a thread that cannot be
-    stopped, and there is nothing yet to clean up."""
+async def _done_or_abandoned(work: Awaitable[T]) -> T:
+    """What ``work`` gives. Interrupted here, the process ends at once: a model is found and loaded in threads that
+    cannot be stopped, and there is nothing yet to clean up."""
     try:
-        await service.ready()
+        return await work
     except asyncio.CancelledError:
         abandon()
 

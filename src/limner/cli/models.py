@@ -16,7 +16,8 @@ def print_models(where: Where, *, loaded: bool, as_json: bool) -> None:
     models = _of_server(where.server, where.api_key) if where.server is not None else _of_catalogue()
     if loaded:
         models = [model for model in models if model.get("state") == "ready"]
-    print(json.dumps(models, indent=2) if as_json else _table(models))
+    if as_json or models:
+        print(json.dumps(models, indent=2) if as_json else _table(models))
 
 
 def _of_server(server: str, api_key: str | None) -> list[dict[str, Any]]:

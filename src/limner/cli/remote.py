@@ -100,7 +100,7 @@ def models(server: str, api_key: str | None) -> list[dict[str, Any]]:
     """What the server says about each of its models. Raises LimnerError."""
     data = call("GET", "/v1/models", server, api_key).get("data")
     if not isinstance(data, list):
-        raise UpstreamFailed(f"{server} answered /v1/models without a list of models")
+        raise UpstreamFailed("the server answered /v1/models without a list of models")
     return data
 
 
@@ -114,11 +114,12 @@ def call(method: str, path: str, server: str, api_key: str | None) -> dict[str, 
 
 @contextmanager
 def _client(server: str, api_key: str | None, silence_s: float | None = None) -> Iterator[httpx2.Client]:
-    headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
     silence_s = SILENCE_TIMEOUT_S if silence_s is None else silence_s
     timeout = httpx2.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, read=silence_s)
+    url, server = base_url(server), _without_login(server)
     try:
-        with httpx2.Client(base_url=_checked(base_url(server)), headers=headers, timeout=timeout) as client:
+        _check(url)
+        with _opened(url, _headers(url, api_key), timeout) as client:
             yield client
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
         raise InvalidRequest(
@@ -138,15 +139,36 @@ def base_url(server: str) -> str:
     return url.rstrip("/").removesuffix("/v1")
 
 
-def _checked(url: str) -> str:
-    """``url``, if it names a host; raises InvalidURL. The client would take what is no host for one not reached."""
+def _without_login(server: str) -> str:
+    """The server as messages have it: without the password that its URL may hold."""
+    return re.sub(r"(^|//)[^/]*@", r"\1", server, count=1)
+
+
+def _headers(url: str, api_key: str | None) -> dict[str, str]:
+    """The key goes where a login in the URL, meant for a proxy in front, does not take its place."""
+    if api_key is None:
+        return {}
+    return {"X-API-Key": api_key} if "@" in urlsplit(url).netloc else {"Authorization": f"Bearer {api_key}"}
+
+
+def _opened(url: str, headers: Mapping[str, str], timeout: httpx2.Timeout) -> httpx2.Client:
+    try:
+        return httpx2.Client(base_url=url, headers=headers, timeout=timeout)
+    except (ImportError, OSError, ValueError) as error:
+        raise InvalidRequest(
+            "cannot ask servers with the proxy (ALL_PROXY, ...) or the certificates (SSL_CERT_FILE, ...) that the "
+            f"environment names: {error}"
+        ) from error
+
+
+def _check(url: str) -> None:
+    """Raise InvalidURL unless it names a host. The client would take what is no host for one not reached."""
     try:
         host, _ = urlsplit(url).hostname, urlsplit(url).port
     except ValueError as error:
         raise httpx2.InvalidURL(str(error)) from error
     if not host:
         raise httpx2.InvalidURL("it names no host")
-    return url
 
 
 @contextmanager

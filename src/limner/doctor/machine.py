@@ -41,7 +41,7 @@ async def check_python(settings: Settings) -> Sequence[Finding]:
 async def check_data(settings: Settings) -> Sequence[Finding]:
     """The data directory."""
     try:
-        settings.data.mkdir(parents=True, exist_ok=True)
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=settings.data):
             pass
     except OSError as error:
