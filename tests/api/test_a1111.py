@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,9 +11,12 @@ import httpx2
 import pytest
 from PIL import Image
 
+from limner.api.a1111.fields import TextFields, parse
+from limner.api.a1111.params import Settled, read_prompt
 from limner.api.app import create_app
 from limner.config import Settings, load_settings
-from tests.fakes import FakeBackend, opener
+from limner.core import Operation
+from tests.fakes import FakeBackend, builtin, opener
 
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 TURBO = "Tongyi-MAI/Z-Image-Turbo"
@@ -189,6 +193,7 @@ async def test_what_cannot_be_done_is_named(
         ({"width": 0}, "width"),
         ({"width": 4096}, "size"),
         ({"seed": -2}, "seed"),
+        ({"seed": 2**63 - 3, "n_iter": 2, "batch_size": 2}, "seed"),
         ({"sampler_name": "Eulr"}, "sampler_name"),
         ({"script_name": "X/Y/Z plot"}, "script_name"),
         ({"alwayson_scripts": {"ControlNet": {"args": [{"enabled": True, "image": "..."}]}}}, "alwayson_scripts"),
@@ -231,6 +236,18 @@ async def test_loras_in_the_prompt_become_adapters(client: httpx2.AsyncClient, b
     body = await drawn(client, prompt="a cat <lora:fluffy>", model="sketch")
     assert backend.requests[1].prompt == "a cat"
     assert warned(body) == ["prompt"]
+
+
+@pytest.mark.parametrize(
+    ("beginning", "rest"), [("<lora:a:", "1"), ("<lora:", "a"), ("(:", "1"), ("", " "), ("<lora:", ":1"), ("(", "(:1")]
+)
+def test_no_prompt_takes_long_to_read(beginning: str, rest: str) -> None:
+    prompt = f"a cat{beginning}{rest * 20_000}"
+    settled = Settled(builtin().get("sketch"), Operation.GENERATE)
+    started_s = time.perf_counter()
+    assert read_prompt(settled, parse(TextFields, {"prompt": prompt})) == prompt.strip()
+    assert settled.warnings == []
+    assert time.perf_counter() - started_s < 1
 
 
 async def test_an_infotext_fills_in_what_is_left_out(client: httpx2.AsyncClient, backend: FakeBackend) -> None:

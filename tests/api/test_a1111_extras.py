@@ -94,6 +94,18 @@ async def test_a_model_of_certain_factors_comes_to_the_size_that_was_asked_for(
             assert opened(body["image"]).size == (round(40 * factor), round(30 * factor))
 
 
+async def test_what_a_model_has_enlarged_is_blended_with_what_is_resampled(client: httpx2.AsyncClient) -> None:
+    """The model's picture has one colour alone."""
+    nearest = pixels(noise(40, 30)).repeat(2, axis=0).repeat(2, axis=1)
+    second = {"upscaler_1": ENLARGING, "upscaler_2": "Nearest"}
+    half = pixels(opened((await enlarged(client, **second, extras_upscaler_2_visibility=0.5))["image"]))
+    assert np.ptp(2 * half - nearest, axis=(0, 1)).max() <= 2
+    part = {"resize_mode": 1, "upscaling_resize_w": 60, "upscaling_resize_h": 60, "extras_upscaler_2_visibility": 1}
+    assert (pixels(opened((await enlarged(client, **second, **part))["image"])) == nearest[:, 10:70]).all()
+    clear = encoded(Image.new("RGBA", (40, 30), (0, 0, 0, 0)))
+    assert "image" in await enlarged(client, **second, image=clear, extras_upscaler_2_visibility=0.5)
+
+
 @pytest.mark.parametrize(
     ("size", "wanted", "scale"),
     [
@@ -129,6 +141,8 @@ async def test_several_pictures(client: httpx2.AsyncClient) -> None:
     [
         ({"upscaler_1": "R-ESRGAN 4x+"}, 422, "upscaler_1"),
         ({"upscaler_2": "R-ESRGAN 4x+", "extras_upscaler_2_visibility": 1}, 422, "upscaler_2"),
+        ({"upscaler_1": ENLARGING, "upscaler_2": "R-ESRGAN 4x+"}, 422, "upscaler_2"),
+        ({"upscaler_1": ENLARGING, "upscaler_2": ENLARGING}, 422, "upscaler_2"),
         ({"gfpgan_visibility": 0.5}, 422, "gfpgan_visibility"),
         ({"upscaling_resize": 0}, 422, "upscaling_resize"),
         ({"resize_mode": 1, "upscaling_resize_w": 100_000}, 422, "upscaling_resize_w"),

@@ -306,6 +306,9 @@ async def test_own_pictures_by_link_path_and_id(client: httpx2.AsyncClient, back
         ({"image_config": {"image_size": "8K"}}, "image_size"),
         ({"image_config": {"image_size": "4K"}}, "image_size"),
         ({"image_config": {"aspect_ratio": "16:9", "size": "256x256"}}, "size"),
+        ({"image_config": {"aspect_ratio": "16:9", "image_size": "256x256"}}, "aspect_ratio"),
+        ({"image_config": {"resolution": "256x256", "image_size": "256x384"}}, "image_size"),
+        ({"image_config": {"resolution": "1K", "image_size": "2K"}}, "image_size"),
         ({"image_config": {"quality": "high"}}, "quality"),
         ({"image_config": {"no_such_parameter": 1}}, "no_such_parameter"),
         ({"image_config": {"image_prompt": 5}}, "image_prompt"),
@@ -374,6 +377,8 @@ async def test_what_chat_clients_always_send_is_taken_and_told(
         ({"aspect_ratio": "2:1", "image_size": "2K"}, "512x256"),
         ({"aspect_ratio": "9:16", "resolution": "1k"}, "192x320"),
         ({"aspect_ratio": "2:3", "image_size": "256x384", "resolution": "1K"}, "256x384"),
+        ({"aspect_ratio": "16:9", "image_size": "448x256"}, "448x256"),
+        ({"resolution": "2k", "image_size": "2K"}, "512x512"),
     ],
 )
 async def test_proportions_and_tiers_for_a_model_of_any_size(

@@ -244,6 +244,15 @@ async def test_a_conversation_goes_on_from_the_newest_picture(client: httpx2.Asy
     assert reply.json()["limner"]["reason"]
 
 
+@pytest.mark.parametrize(("config", "count"), [({}, 3), ({"candidateCount": 2}, 2)])
+async def test_words_say_how_many_where_no_number_does(
+    client: httpx2.AsyncClient, backend: FakeBackend, config: dict[str, Any], count: int
+) -> None:
+    url = "/v1beta/models/limner/auto:generateContent"
+    reply = await client.post(url, json=asking(said("draw three pictures of a red star"), **config))
+    assert (backend.requests[-1].n, len(reply.json()["candidates"])) == (count, count)
+
+
 async def test_what_part_settings_do_not_do_is_told(client: httpx2.AsyncClient) -> None:
     part = {**inline(RED), "mediaResolution": {"level": "MEDIA_RESOLUTION_HIGH"}}
     told = (await client.post(URL, json=asking(said("x", part)))).json()["limner"]["warnings"]

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -42,6 +43,14 @@ async def test_n_pictures_have_consecutive_seeds(client: httpx2.AsyncClient) -> 
     body = (await client.post(URL, json={**PROMPT, "n": 3, "seed": 0})).json()
     assert body["limner"]["effective"]["seeds"] == [0, 1, 2]
     assert len({item["b64_json"] for item in body["data"]}) == 3
+
+
+async def test_json_has_one_kind_of_number(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
+    asked = {"n": 2.0, "seed": 7.0, "timeout": 60, "num_inference_steps": 3.0, "guidance_scale": 2}
+    assert (await client.post(URL, json={**PROMPT, **asked})).status_code == 200
+    request = backend.requests[-1]
+    assert (request.n, request.seed, request.timeout_s) == (2, 7, 60.0)
+    assert (request.params["num_inference_steps"], request.params["guidance_scale"]) == (3, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +143,14 @@ async def test_openai_parameters_without_effect_are_named(
     assert [w["param"] for w in body["limner"]["warnings"]] == [field]
 
 
+async def test_what_has_no_effect_is_not_among_the_effective_values(client: httpx2.AsyncClient) -> None:
+    body = (await client.post(URL, json={**PROMPT, "output_compression": 50})).json()
+    assert [w["param"] for w in body["limner"]["warnings"]] == ["output_compression"]
+    assert body["limner"]["effective"]["output_compression"] is None
+    body = (await client.post(URL, json={**PROMPT, "output_compression": 50, "output_format": "webp"})).json()
+    assert body["limner"]["effective"]["output_compression"] == 50
+
+
 async def test_layers_are_named_as_not_drawn(client: httpx2.AsyncClient) -> None:
     body = (await client.post(URL, json={**PROMPT, "layers": 4})).json()
     assert [(one["param"], one["code"]) for one in body["limner"]["warnings"]] == [("layers", "ignored")]
@@ -224,6 +241,58 @@ async def test_openais_models_answer_as_their_clients_expect(
     async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
         body = (await http.post(URL, json={**PROMPT, "model": model, **fields})).json()
     assert list(body["data"][0]) == [form]
+
+
+@pytest.fixture
+async def standing_in(settings: Settings, backend: FakeBackend) -> AsyncIterator[httpx2.AsyncClient]:
+    app = create_app(settings, opener(backend, stand_in=True))
+    transport = httpx2.ASGITransport(app=app)
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
+        yield http
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "took"),
+    [
+        ("dall-e-3", {}, {"quality": "standard", "style": "vivid"}),
+        ("dall-e-3", {"quality": "hd", "style": "natural"}, {"quality": "hd", "style": "natural"}),
+        ("dall-e-3", {"quality": "auto"}, {"quality": "standard"}),
+        ("gpt-image-1", {"quality": "low"}, {"quality": "low"}),
+        ("gpt-5.4", {"quality": "high"}, {"quality": "high"}),
+        ("ideogram", {"style": "REALISTIC"}, {"style": "REALISTIC"}),
+        ("recraft_svg", {"style": "line_art"}, {"style": "line_art"}),
+    ],
+)
+async def test_a_models_own_quality_and_style_take_effect(
+    standing_in: httpx2.AsyncClient, backend: FakeBackend, model: str, asked: dict[str, str], took: dict[str, str]
+) -> None:
+    reply = await standing_in.post(URL, json={**PROMPT, "model": model, **asked})
+    assert reply.status_code == 200, reply.text
+    body = reply.json()
+    assert took.items() <= body["limner"]["effective"].items()
+    assert took.items() <= backend.requests[-1].params.items()
+    assert not {"quality", "style"} & {warning["param"] for warning in body["limner"]["warnings"]}
+    assert body["quality"] == took.get("quality", "auto")
+    again = await standing_in.post(f"/v1/files/{body['limner']['files'][0]}/rerun")
+    assert took.items() <= again.json()["limner"]["effective"].items()
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "value", "allowed"),
+    [
+        ("dall-e-3", "quality", "low", "'standard' or 'hd'"),
+        ("ideogram", "style", "vivid", "'AUTO' or 'GENERAL'"),
+        ("sketch", "style", "REALISTIC", "vivid, natural"),
+        ("sketch", "quality", "superb", "auto, low"),
+    ],
+)
+async def test_a_quality_or_style_of_another_model_is_refused(
+    standing_in: httpx2.AsyncClient, model: str, field: str, value: str, allowed: str
+) -> None:
+    reply = await standing_in.post(URL, json={**PROMPT, "model": model, field: value})
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, field)
+    assert repr(value) in reply.json()["detail"]
+    assert allowed in reply.json()["detail"]
 
 
 async def test_the_timeout_is_a_408(client: httpx2.AsyncClient, backend: FakeBackend) -> None:

@@ -92,8 +92,11 @@ async def test_strange_charsets_are_refused(client: httpx2.AsyncClient, charset:
     assert reply.status_code == 415
 
 
-async def test_a_form_cannot_make_pictures_across_sites(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
-    reply = await client.post(URL, content=b'{"prompt":"a"}', headers={"content-type": "text/plain"})
+@pytest.mark.parametrize("headers", [{"content-type": "text/plain"}, {}], ids=["form", "blob"])
+async def test_no_page_can_make_pictures_across_sites(
+    client: httpx2.AsyncClient, backend: FakeBackend, headers: dict[str, str]
+) -> None:
+    reply = await client.post(URL, content=b'{"prompt":"a"}', headers=headers)
     assert reply.status_code == 415
     assert backend.requests == []
 
@@ -187,6 +190,38 @@ async def test_a_body_that_stops_coming_is_a_408() -> None:
     exchange = Exchange(app, max_body_bytes=100, max_bodies_bytes=100, stall_s=0.05)
     await asyncio.wait_for(exchange(scope(URL), messages.get, keep), 2)
     assert sent[0]["status"] == 408
+
+
+async def test_a_client_that_reads_slowly_and_steadily_gets_the_whole_reply() -> None:
+    big = bytes(1 << 20)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": big, "more_body": True})
+        await send({"type": "http.response.body", "body": b"end"})
+
+    read = bytearray()
+
+    async def slow(message: Message) -> None:
+        body = message.get("body", b"")
+        await asyncio.sleep(len(body) / len(big))  # all of it takes twice as long as a client may read nothing
+        read.extend(body)
+
+    exchange = Exchange(app, max_body_bytes=100, max_bodies_bytes=100, stall_s=0.5)
+    await asyncio.wait_for(exchange(scope(URL), asyncio.Queue().get, slow), 10)
+    assert bytes(read) == big + b"end"
+
+
+async def test_a_client_that_reads_nothing_is_given_up() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(1 << 20), "more_body": True})
+
+    async def never(message: Message) -> None:
+        await asyncio.sleep(60 if "body" in message else 0)
+
+    exchange = Exchange(app, max_body_bytes=100, max_bodies_bytes=100, stall_s=0.05)
+    await asyncio.wait_for(exchange(scope(URL), asyncio.Queue().get, never), 2)
 
 
 async def test_a_client_that_leaves_while_sending_is_no_error(

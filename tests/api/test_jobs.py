@@ -78,6 +78,8 @@ async def test_a_job_is_accepted_and_found_again(client: httpx2.AsyncClient) -> 
 async def test_a_job_may_bring_its_pictures_itself(client: httpx2.AsyncClient) -> None:
     body = await finished(client, (await submit(client, response_format="b64_json"))["id"])
     assert base64.b64decode(body["result"]["data"][0]["b64_json"]).startswith(b"\x89PNG")
+    (listed,) = (await client.get("/v1/jobs")).json()["data"]
+    assert list(listed["result"]["data"][0]) == ["url"], "a page of jobs would be a hundred times as large"
 
 
 @pytest.mark.parametrize(("operation", "done"), [("edit", "edit"), ("inpaint", "inpaint")])

@@ -156,6 +156,21 @@ async def test_an_answer_in_words_is_not_streamed_here(client: httpx2.AsyncClien
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "stream")
 
 
+@pytest.mark.parametrize(("color", "kept"), [((255, 0, 0, 99), "transparent"), ((255, 0, 0), "opaque")])
+async def test_what_is_enlarged_is_as_transparent_as_before(
+    settings: Settings, backend: FakeBackend, color: tuple[int, ...], kept: str
+) -> None:
+    app = create_app(settings, opener(backend, "resample"))
+    transport = httpx2.ASGITransport(app=app)
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
+        picture = data_url(png(color))
+        reply = await http.post("/v1/images/upscale", json={"image": picture, "background": "transparent"})
+    assert reply.status_code == 200, reply.text
+    assert backend.requests[-1].output.background == kept
+    warned = [warning["param"] for warning in reply.json()["limner"]["warnings"]]
+    assert warned == ([] if kept == "transparent" else ["background"])
+
+
 @pytest.mark.parametrize("output_format", ["png", "webp"])
 async def test_what_is_cut_out_stays_transparent(client: httpx2.AsyncClient, output_format: str) -> None:
     fields = {"output_format": output_format}

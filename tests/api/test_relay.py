@@ -20,7 +20,7 @@ from limner.core import Operation, Size
 from limner.errors import LimnerError, PolicyDeclined, UpstreamFailed
 from limner.store.rows import MICRO
 from tests.api.test_edits import data_url, png
-from tests.fakes import FakeBackend, opener
+from tests.fakes import FakeBackend, opener, until
 from tests.test_docs import all_errors
 
 RED = base64.b64encode(png()).decode()
@@ -50,9 +50,7 @@ async def drawn(client: httpx2.AsyncClient, path: str, **fields: Any) -> dict[st
 
 async def begun(backend: FakeBackend, count: int) -> None:
     """Return once that many requests have reached the backend."""
-    async with asyncio.timeout(10):
-        while len(backend.requests) < count:  # noqa: ASYNC110 - the backend tells nobody
-            await asyncio.sleep(0.01)
+    await until(lambda: len(backend.requests) >= count)
 
 
 async def size_of(client: httpx2.AsyncClient, picture: str) -> tuple[int, int]:

@@ -279,6 +279,15 @@ async def test_a_response_can_be_cancelled(client: httpx2.AsyncClient, backend: 
     assert (await client.get(f"{URL}/{begun['id']}")).json()["status"] == "cancelled"
 
 
+@pytest.mark.parametrize(("query", "status"), [("stream=true", 400), ("stream=false", 200), ("", 200)])
+async def test_a_response_comes_whole_when_it_is_asked_for_again(
+    client: httpx2.AsyncClient, query: str, status: int
+) -> None:
+    begun = (await client.post(URL, json={**ASKED, "background": True})).json()
+    reply = await client.get(f"{URL}/{begun['id']}?{query}")
+    assert (reply.status_code, reply.json().get("detail", "").count("/events")) == (status, int(status == 400))
+
+
 async def test_a_failed_response_says_why(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
     backend.error = UpstreamFailed("it broke")
     begun = (await client.post(URL, json={**ASKED, "background": True})).json()

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 from PIL import Image
+from starlette.requests import Request as HttpRequest
 
 from limner.accounts import NewKey
 from limner.api.app import create_app
 from limner.api.gateway import Gateway
+from limner.api.sources import read_sources
 from limner.blobs.links import LinkSigner
 from limner.config import Settings
+from limner.errors import UnsupportedMedia
 from tests.api.test_chat import RED, URL, message_of
 from tests.fakes import FakeBackend, opener
 
@@ -122,6 +125,23 @@ async def test_an_expired_link_still_names_its_owners_picture(
     assert (await people["bert"].post(URL, json=about(expired))).status_code == 404
 
 
+async def test_a_server_under_a_path_knows_its_own_links(settings: Settings, backend: FakeBackend) -> None:
+    here = settings.model_copy(update={"public_url": "http://pics.test/limner/", "fetch": False})
+    app = create_app(here, opener(backend))
+    transport = httpx2.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://limner.test") as client,
+    ):
+        link = link_of(await client.post(URL, json=ASKED))
+        assert link.startswith("http://pics.test/limner/v1/files/")
+        for own in (link, link.partition("?")[0], f"http://limner.test/v1/files/{id_of(link)}"):
+            message_of(await client.post(URL, json=about(own)))
+        for foreign in ("http://pics.test/other/v1/files/", "http://limner.test/limner/v1/files/"):
+            refused = await client.post(URL, json=about(f"{foreign}{id_of(link)}"))
+            assert "fetches none" in refused.json()["error"]["message"]
+
+
 async def test_a_picture_that_is_gone_is_not_found(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
     link = link_of(await client.post(URL, json=ASKED))
     assert (await client.delete(f"/v1/files/{id_of(link)}")).status_code == 204
@@ -147,3 +167,22 @@ async def test_reading_takes_no_longer_than_the_job_may(client: httpx2.AsyncClie
     app.state.gateway.pictures.read = slow
     late = await client.post(URL, json={**about(RED), "timeout": 0.05})
     assert (late.status_code, late.json()["error"]["param"]) == (408, "timeout")
+
+
+async def test_the_first_picture_that_fails_ends_the_reading_of_the_others(app: FastAPI) -> None:
+    read = app.state.gateway.pictures.read
+    ended = asyncio.Event()
+
+    async def slow_or(source: str, param: str) -> None:
+        if source.startswith("data:"):
+            await read(source, param)
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ended.set()
+
+    app.state.gateway.pictures.read = slow_or
+    http = HttpRequest({"type": "http", "app": app, "path": "/", "headers": [], "server": ("limner.test", 80)})
+    with pytest.raises(UnsupportedMedia):
+        await read_sources(http, [("image", "http://slow.test/a.png"), ("image", "data:;base64,bm9uZQ==")], 60)
+    await asyncio.wait_for(ended.wait(), 1)

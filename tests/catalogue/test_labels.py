@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from limner.catalogue import resolve
 from limner.core import Operation, Size
 from limner.errors import InvalidRequest
-from tests.catalogue.make import ask, ask_with, picture
+from tests.catalogue.make import POLICY, ask, ask_with, picture
 
 G, E, U = Operation.GENERATE, Operation.EDIT, Operation.UPSCALE
 
@@ -35,6 +36,8 @@ G, E, U = Operation.GENERATE, Operation.EDIT, Operation.UPSCALE
         ("gemini-2.5-pro", {"image_size": "2K"}, "2048x2048"),
         ("gemini-2.5-pro", {"image_size": "2K", "aspect_ratio": "16:9"}, "2688x1536"),
         ("gemini-2.5-pro", {"resolution": "2K"}, "2048x2048"),
+        ("gemini-2.5-pro", {"resolution": "2K", "image_size": "2K"}, "2048x2048"),
+        ("gemini-2.5-pro", {"resolution": "2K", "image_size": "2K", "aspect_ratio": "16:9"}, "2688x1536"),
         ("gemini-2.5-pro", {"aspect_ratio": "2:3", "image_size": "1024x1536", "resolution": "2K"}, "2048x3072"),
         ("gemini-2.5-pro", {"size": "1024x768"}, "1024x768"),
         ("gemini-2.5-pro", {"size": "auto"}, "1024x1024"),
@@ -54,10 +57,63 @@ def test_a_size_that_is_left_open_follows_prompt_and_picture() -> None:
     assert str(doubled.request.size) == "2688x1536"
 
 
+@pytest.mark.parametrize(
+    ("prompt", "tier", "size"),
+    [
+        ("a cat, 1200x800", "1K", "1248x832"),
+        ("a cat, 1200x800", "2K", "2496x1664"),
+        ("a cat, 4000x4000", "4K", "4096x4096"),
+        ("a cat, 16:9", "2K", "2688x1536"),
+    ],
+)
+def test_of_pixels_in_a_prompt_only_the_proportions_count_beside_a_tier(prompt: str, tier: str, size: str) -> None:
+    assert str(ask("gemini-2.5-pro", prompt=prompt, params={"resolution": tier}).request.size) == size
+
+
+def test_two_words_for_one_tier_must_agree() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        ask_with("gemini-2.5-pro", resolution="1K", image_size="2K")
+    assert caught.value.param == "image_size"
+    assert caught.value.message == "'image_size' '2K' contradicts 'resolution' '1K'. Give one of them"
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "params"),
+    [
+        ("nano_banana2", Size(2688, 1536), {"resolution": "2K"}),
+        ("nano_banana2", Size(2688, 1536), {"aspect_ratio": "16:9"}),
+        ("gemini-2.5-pro", Size(2304, 1728), {"resolution": "2K"}),
+        ("gemini-2.5-pro", Size(8192, 64), {"resolution": "1K"}),
+    ],
+)
+def test_a_size_beside_a_tier_is_of_that_tier_and_what_nobody_set_drops_out(
+    model: str, size: Size, params: dict[str, Any]
+) -> None:
+    first = ask(model, size=size, params=params)
+    assert first.request.size == size
+    assert {"aspect_ratio", "resolution"} & set(first.request.params) == set(params)
+    assert resolve(first.request, first.spec, POLICY).request == first.request
+
+
+@pytest.mark.parametrize("model", ["nano_banana2", "gemini-2.5-pro"])
+def test_a_size_of_another_tier_is_refused(model: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        ask(model, size=Size(1344, 768), params={"resolution": "2K"})
+    assert caught.value.param == "resolution"
+    assert caught.value.message == "'size' 1344x768 contradicts 'resolution' '2K': 2688x1536. Give one of them"
+
+
 @pytest.mark.parametrize(("factor", "size"), [("2x", "200x120"), ("4x", "400x240"), ("8x", "800x480")])
 def test_enlarging_multiplies_the_pictures_sides(factor: str, size: str) -> None:
     resolution = ask("magnific", U, inputs=(picture(100, 60),), params={"scale_factor": factor})
     assert str(resolution.request.size) == size
+
+
+def test_a_size_beside_a_factor_of_a_picture_is_just_that() -> None:
+    sides = {"inputs": (picture(100, 60),), "params": {"scale_factor": "2x"}}
+    assert ask("magnific", U, size=Size(200, 120), **sides)
+    with pytest.raises(InvalidRequest, match="'size' 201x120 contradicts 'scale_factor' '2x': 200x120"):
+        ask("magnific", U, size=Size(201, 120), **sides)
 
 
 def test_more_pixels_than_the_upstream_makes_are_refused_naming_the_factor() -> None:

@@ -73,6 +73,10 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[LimnerError]]] = {
     "png with zip behind": (lambda: black_png() + hostile.zip_archive(), InvalidRequest),
     "png with giant zTXt": (lambda: black_png(chunk(b"zTXt", bytes(MAX_METADATA_BYTES))), TooLarge),
     "png with much small text": (lambda: black_png(*[chunk(b"tEXt", b"a\0" + bytes(4000))] * 2500), TooLarge),
+    "png of half a transparent shade": (
+        lambda: png(4, 4, chunk(b"tRNS", b"\1"), rows=bytes(8), depth=4, color=0),
+        InvalidRequest,
+    ),
     "png of endless chunks": (lambda: black_png(chunk(b"teSt", b"") * 70_000), TooLarge),
     "png of a billion frames": (lambda: black_png(chunk(b"acTL", struct.pack(">II", 10**9, 0))), TooLarge),
     "png without palette": (lambda: png(4, 4, rows=bytes(20), color=3), InvalidRequest),
@@ -91,6 +95,10 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[LimnerError]]] = {
     "jpeg segment of length 0": (lambda: b"\xff\xd8\xff\xe0\0\0" + file_of(kind="JPEG")[2:], InvalidRequest),
     "jpeg of endless segments": (lambda: b"\xff\xd8" + segment(0xE1, b"Exif\0\0") * 70_000, TooLarge),
     "jpeg of a thousand scans": (lambda: hostile.jpeg_of_scans(1000), TooLarge),
+    "jpeg of endless segments behind its scan": (
+        lambda: honest("JPEG")[:-2] + segment(0xFE, b"\xff\xda" * 99) + segment(0xE0, b"") * 70_000 + b"\xff\xd9",
+        TooLarge,
+    ),
     "jpeg scan before its frame": (lambda: b"\xff\xd8" + segment(0xDA, bytes(9)) + bytes(99), InvalidRequest),
     "webp of a huge canvas": (lambda: hostile.webp_declaring(1 << 24, 1 << 24), TooLarge),
     "webp of a wrong canvas": (lambda: hostile.webp_declaring(1999, 2000), InvalidRequest),
@@ -226,6 +234,12 @@ HARMLESS: dict[str, tuple[Callable[[], bytes], Callable[[], bytes]]] = {
     "png with html in its text": (lambda: black_png(chunk(b"tEXt", b"<script>\0alert(1)</script>")), black_png),
     "png of a second, huge frame": (
         lambda: black_png(chunk(b"acTL", struct.pack(">II", 2, 0)), HUGE_FRAME, chunk(b"fdAT", bytes(99))),
+        black_png,
+    ),
+    "png of frames that are longer than texts may be": (
+        lambda: black_png(
+            chunk(b"acTL", struct.pack(">II", 3, 0)), *[HUGE_FRAME, chunk(b"fdAT", bytes(MAX_METADATA_BYTES))] * 2
+        ),
         black_png,
     ),
     "png of split pixels": (

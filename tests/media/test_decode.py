@@ -145,6 +145,18 @@ def test_a_transparent_colour_becomes_alpha(
     assert (picture.mode, pixels(picture)) == ("RGBA", [expected])
 
 
+@pytest.mark.parametrize(
+    ("depth", "row", "shade", "grey"),
+    [(1, b"\x80", 1, 255), (2, b"\xd0", 3, 255), (2, b"\x70", 1, 85), (4, b"\x5f", 5, 85), (8, b"\x05\xff", 5, 5)],
+)
+def test_a_transparent_grey_means_the_same_shade_at_every_depth(depth: int, row: bytes, shade: int, grey: int) -> None:
+    transparent = chunk(b"tRNS", struct.pack(">H", shade))
+    first, second = pixels(read(png(2, 1, transparent, rows=b"\0" + row, depth=depth, color=0)))
+    assert first == (grey, grey, grey, 0)
+    assert isinstance(second, tuple)
+    assert second[3] == 255
+
+
 def test_sixteen_bit_colour_keeps_its_high_bytes() -> None:
     row = struct.pack(">B3H", 0, 0x1234, 0x5678, 0x9ABC)
     transparent = chunk(b"tRNS", struct.pack(">3H", 0x1234, 0x5678, 0x9ABC))

@@ -1,5 +1,7 @@
 """Reading infotext: ours, and what other generators write."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +31,19 @@ def test_what_a1111_writes_is_read() -> None:
 @pytest.mark.parametrize("text", ["just a prompt", "a cat: with, commas", "Steps: 1, a: b", ""])
 def test_a_prompt_alone_stays_a_prompt(text: str) -> None:
     assert parsed(text) == {"Prompt": text, "Negative prompt": ""}
+
+
+@pytest.mark.parametrize("text", ["a" * 60_000, "a " * 30_000, "x" + " " * 60_000, 'a:"\\",' * 10_000, 'a:"b' * 15_000])
+def test_a_long_line_takes_no_longer_than_it_is_long(text: str) -> None:
+    began = time.perf_counter()
+    parsed(f"a cat\n{text}.")
+    assert time.perf_counter() - began < 2
+
+
+def test_long_values_are_settings_and_a_line_beyond_all_of_them_is_prompt() -> None:
+    line = 'Steps: 20, Sampler: Euler, Template: "a, b: {}", Seed: 1'
+    assert parsed(line.format("c" * 10_000))["Template"] == "a, b: " + "c" * 10_000
+    assert parsed(line.format("c" * 100_000))["Prompt"] == line.format("c" * 100_000)
 
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp", "Cs"]), max_size=40).map(str.strip)

@@ -113,12 +113,12 @@ def create_app(settings: Settings, open_service: OpenService) -> FastAPI:
             try:
                 service = await opened.enter_async_context(open_service(settings))
                 keyring = await opened.enter_async_context(open_keyring(service.store, settings))
+                app.state.door = await prepare(service.store, keyring, settings)
+                gateway = app.state.gateway = _gateway(settings, service, keyring)
+                postman = _postman(gateway)
             except LimnerError as error:
                 app.state.failure = error
                 raise
-            app.state.door = await prepare(service.store, keyring, settings)
-            gateway = app.state.gateway = _gateway(settings, service, keyring)
-            postman = _postman(gateway)
             service.on_job_end.append(postman.wake)
             errands = [asyncio.create_task(_sweep(service)), asyncio.create_task(postman.run())]
             try:

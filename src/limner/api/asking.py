@@ -122,10 +122,10 @@ def _ask(fields: dict[str, Any]) -> None:
 
 
 async def read_object(http: HttpRequest, limit_bytes: int) -> dict[str, Any]:
-    """A JSON object as body. Raises UnsupportedMedia for another kind: a form post needs no permission from the
-    browser, so that any page could send it."""
+    """A JSON object as body. Raises UnsupportedMedia for another kind, or none: a form, or bytes without a type, need
+    no permission from the browser, so that any page could send them."""
     kind = _media_type(http)
-    if kind not in ("application/json", ""):
+    if kind != "application/json":
         raise UnsupportedMedia(f"the body must be application/json, not {shown(kind)}")
     return await _json(http, limit_bytes)
 
@@ -247,7 +247,7 @@ async def _translate(
     model = roster.route(fields.model or "", asked.operation, has_images=bool(body.images))
     roster.require_able(model, asked.operation)
     params = model_params(fields, model.spec, from_form=body.from_form)
-    size, output = fields.parsed_size(), output_of(fields)
+    size, output, told = fields.parsed_size(), output_of(fields), fields.without_effect(model.spec)
     if body.images:
         gateway.pictures.check_count(len(body.images), model.spec.max_images, model.spec.id)
     reading = (read_source(http, source, param) for param, source in body.images)
@@ -266,7 +266,7 @@ async def _translate(
         previews=previews,
         timeout_s=timeout_s,
     )
-    return keep_background(request, fields.without_effect())
+    return keep_background(request, told)
 
 
 async def _mask(http: HttpRequest, source: Source | None, inputs: Sequence[Picture]) -> Picture | None:
@@ -296,8 +296,11 @@ def output_of(fields: Encoded) -> Output:
 
 
 def keep_background(request: Request, warnings: Sequence[Warning]) -> tuple[Request, tuple[Warning, ...]]:
-    """What is cut out stays transparent. No model here draws transparency, so say so rather than claim it."""
+    """What is cut out stays transparent, and what is enlarged as transparent as it is. No model here draws
+    transparency, so say so rather than claim it."""
     output = request.output
+    if request.operation is Operation.UPSCALE and request.inputs[0].mode == "RGBA":
+        return request, tuple(warnings)
     if request.operation is Operation.REMOVE_BACKGROUND:
         kept = output.background == "opaque" or output.format == "jpeg"  # the resolver refuses jpeg unless it is opaque
         return (request if kept else _on(request, "transparent")), tuple(warnings)

@@ -14,6 +14,7 @@ from limner.api.asking import output_of
 from limner.api.openai.fields import TAKEN_WITHOUT_EFFECT, read_loras
 from limner.api.shapes import SHAPE_WORDS, Worded, has_shape_words, is_of_tier, size_in_words
 from limner.api.validation import checked_fields
+from limner.catalogue.sizing import fit
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import SHOWN_CHARS, shown
 from limner.core import Output, ParamValue, Size, Warning
@@ -90,10 +91,13 @@ def settle(given: Mapping[str, Any], spec: ModelSpec, *, tolerated: bool, by_tab
     judged = {*spec.params, *(by_table if is_complete(spec) else ())}
     own = {name: value for name, value in given.items() if name in judged}
     fields, names = _under_our_names({name: value for name, value in given.items() if name not in own})
-    worded = Worded() if has_shape_words(spec) else size_in_words(_taken(fields, SHAPE_WORDS), spec)
+    words = {} if has_shape_words(spec) else _taken(fields, SHAPE_WORDS)
+    worded = size_in_words(words, spec)
     ignored = _without_effect(fields, spec) if tolerated else ()
     checked = _checked(fields, names)
-    size = _agreed(_size(checked), worded)
+    size = _size(checked)
+    if size is None or not _has_proportions(size, words, worded, spec):
+        size = _agreed(size, worded)
     return Drawing(
         n=1 if checked.n is None else checked.n,
         size=size,
@@ -194,6 +198,13 @@ def _size(fields: DrawFields) -> Size | None:
     if size is not None and sides is not None and size != sides:
         raise InvalidRequest(f"'size' is '{size}' and 'width' and 'height' are {sides}", param="size")
     return sides if size is None else size
+
+
+def _has_proportions(size: Size, words: Collection[str], worded: Worded, spec: ModelSpec) -> bool:
+    """Whether proportions are all that the ``words`` say, and ``size`` has them: both become the same at the default's
+    area."""
+    same = fit(spec.sizes, size.width_px, size.height_px, spec.sizes.default.pixels)
+    return set(words) == {"aspect_ratio"} and worded.size == same
 
 
 def _agreed(size: Size | None, worded: Worded) -> Size | None:

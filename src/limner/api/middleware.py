@@ -6,6 +6,7 @@ Plain ASGI, so that bodies stream and disconnects arrive.
 import asyncio
 import logging
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 STALL_S = 30.0  # how long a client may send nothing of a body it has announced, or read nothing of a reply
+PIECE_BYTES = 65_536  # of a stream are sent at once: that much must be read within STALL_S, however long its parts are
 
 
 class Exchange:
@@ -110,6 +112,10 @@ class _Reply:
         if message["type"] == "http.response.start":
             self._started = True
             MutableHeaders(scope=message)["X-Request-Id"] = self._request_id
+        for piece in _pieces(message):
+            await self._give(piece)
+
+    async def _give(self, message: Message) -> None:
         try:
             async with asyncio.timeout(self._stall_s):
                 await self._send(message)
@@ -123,6 +129,16 @@ class _Reply:
             return
         headers = scope["state"].get("headers")  # of the job, if it came that far
         await self._envelopes.response(scope["path"], error, headers)(scope, receive, self)
+
+
+def _pieces(message: Message) -> Iterator[Message]:
+    """What stands for ``message``. A reply's last part stays whole: nothing waits until it has been read."""
+    body = message.get("body", b"")
+    if not message.get("more_body", False) or len(body) <= PIECE_BYTES:
+        yield message
+        return
+    for start in range(0, len(body), PIECE_BYTES):
+        yield {**message, "body": body[start : start + PIECE_BYTES]}
 
 
 class _Bounded:

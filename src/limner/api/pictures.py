@@ -5,7 +5,7 @@ Owns the order of checks: count first, then bytes, then fetching, then decoding.
 
 import asyncio
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from starlette.datastructures import UploadFile
 
@@ -63,12 +63,9 @@ class PictureReader:
                 param=param,
             )  # fmt: skip
 
-    async def read_all(self, sources: Sequence[tuple[str, Source]]) -> tuple[Picture, ...]:
-        """Decode all (parameter, source) pairs, in order. Raises TooLarge, UnsupportedMedia, InvalidRequest."""
-        return tuple(await asyncio.gather(*(self.read(source, param) for param, source in sources)))
-
     async def read(self, source: Source, param: str) -> Picture:
-        """Decode one source: an upload, a ``data:`` URL or an http(s) URL."""
+        """Decode one source: an upload, a ``data:`` URL or an http(s) URL. Raises TooLarge, UnsupportedMedia,
+        InvalidRequest, and Overloaded where there is no room for its pixels."""
         if isinstance(source, UploadFile):
             self._check_bytes(source, param)
             async with self._files:

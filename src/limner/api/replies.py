@@ -93,7 +93,7 @@ def _asked(request: Request) -> dict[str, Any]:
     return {
         "n": request.n,
         "output_format": output.format,
-        "output_compression": output.compression,
+        "output_compression": None if output.format == "png" else output.compression,
         "partial_images": request.previews,
         "timeout": request.timeout_s,
     }
@@ -105,7 +105,7 @@ def common_fields(job: Job) -> dict[str, Any]:
     return {
         "background": "opaque" if output.background == "auto" else output.background,
         "output_format": output.format,
-        "quality": "auto",
+        "quality": job.effective.get("quality", "auto"),
         "size": str(job.request.size),
     }
 

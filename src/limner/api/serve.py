@@ -113,7 +113,8 @@ def serve(settings: Settings, announce: Announce) -> int:
     with ExitStack() as closing:
         sockets = [closing.enter_context(listener) for listener in listen(settings.host, settings.port)]
         specs = find_models(settings)
-        app = create_app(settings, lambda chosen: open_service(chosen, specs))
+        chosen = settings.model_copy(update={"port": sockets[0].getsockname()[1]})  # links begin with it
+        app = create_app(chosen, lambda opened: open_service(opened, specs))
         config = uvicorn.Config(
             _Terse(app),
             log_config=None,

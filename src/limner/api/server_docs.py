@@ -111,7 +111,7 @@ RECIPE: Final[dict[str, Any]] = {
 DELETE: Final[dict[str, Any]] = {"responses": {"204": {"description": "It is gone"}, **errors(404)}}
 USAGE: Final[dict[str, Any]] = {
     "parameters": [
-        query("since", _MOMENT, "unix seconds or ISO 8601; 30 days ago by default"),
+        query("since", _MOMENT, "unix seconds or ISO 8601; 30 days before until by default"),
         query("until", _MOMENT, "unix seconds or ISO 8601; now by default"),
         query("key", STRING, "a key's id, prefix or name; for the scope admin"),
     ],

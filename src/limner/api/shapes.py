@@ -3,6 +3,7 @@
 Owns that arithmetic. A model whose own table has such parameters is left to the catalogue, which judges them.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ SHAPE_WORDS = ("aspect_ratio", *TIER_WORDS)
 TIERS: Mapping[str, float] = {"512": 0.5, "0.5k": 0.5, "1k": 1.0, "2k": 2.0, "4k": 4.0}
 """Side lengths as multiples of those that the model draws by default."""
 
+_BENT = 0.1  # log of the factor by which pixels may be off the proportions beside them
 _RATIO = re.compile(r"([1-9]\d{0,2})\s*[:x]\s*([1-9]\d{0,2})")
 
 
@@ -34,13 +36,15 @@ class Worded:
 def size_in_words(fields: Mapping[str, Any], spec: ModelSpec) -> Worded:
     """What the SHAPE_WORDS among ``fields`` amount to for ``spec``.
 
-    Raises InvalidRequest naming the word, its value and what is allowed.
+    Pixels say more than a tier beside them, as RouteLLM's clients send both. Raises InvalidRequest naming the word, its
+    value and what is allowed.
     """
     words = {name: _word(name, value) for name, value in fields.items()}
-    sides = next((text for name, text in words.items() if name in TIER_WORDS and _is_size(text)), None)
-    ratio, factor = _ratio(words.get("aspect_ratio", "auto")), _factor(words, spec)
+    sides, ratio, factor = _sides(words), _ratio(words.get("aspect_ratio", "auto")), _factor(words, spec)
     if sides is not None:
-        return Worded(Size.parse(sides))
+        if ratio is not None and not _is_like(sides, ratio):
+            raise _refused("aspect_ratio", words["aspect_ratio"], f"the proportions of {sides}, or 'auto'")
+        return Worded(sides)
     pixels = round(spec.sizes.default.pixels * (1.0 if factor is None else factor) ** 2)
     if ratio is not None:
         return Worded(fit(spec.sizes, *ratio, pixels))
@@ -132,8 +136,28 @@ def _factor(words: Mapping[str, str], spec: ModelSpec) -> float | None:
         if text.lower() not in able:
             allowed = ", ".join(tiers_of(spec))
             raise _refused(name, text, f"{allowed} for {spec.id}, or WIDTHxHEIGHT")
+        if found not in (None, able[text.lower()]):
+            raise _contradicted(words)
         found = able[text.lower()]
     return found
+
+
+def _sides(words: Mapping[str, str]) -> Size | None:
+    sizes = {Size.parse(words[name]) for name in TIER_WORDS if _is_size(words.get(name, "auto"))}
+    if len(sizes) > 1:
+        raise _contradicted(words)
+    return next(iter(sizes), None)
+
+
+def _is_like(size: Size, ratio: tuple[int, int]) -> bool:
+    """Whether ``size`` has these proportions, as near as multiples come."""
+    width, height = ratio
+    return abs(math.log(size.width_px * height / (size.height_px * width))) <= _BENT
+
+
+def _contradicted(words: Mapping[str, str]) -> InvalidRequest:
+    ours, theirs = TIER_WORDS
+    return _refused(theirs, words[theirs], f"what {ours!r} says, {shown(words[ours])}; give one of them")
 
 
 def _refused(name: str, value: object, allowed: str) -> InvalidRequest:

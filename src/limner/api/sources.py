@@ -6,8 +6,9 @@ conversation) and reading those from the blob store, without HTTP; every other s
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.requests import Request as HttpRequest
@@ -21,11 +22,12 @@ from limner.core import Picture, Size
 from limner.errors import DeadlineExceeded, Forbidden, LimnerError
 from limner.store.rows import ImageRow
 
+T = TypeVar("T")
 Named = tuple[str, str]  # the parameter that an error names, and the source
 
 _ID = re.compile(FILE_ID)
 _INPUT = re.compile(INPUT_ID)
-_PATH = re.compile(rf"/v1/files/({_ID.pattern})(?:\.[a-z]{{3,4}})?", re.ASCII)
+_PATH = re.compile(rf"(.*)/v1/files/({_ID.pattern})(?:\.[a-z]{{3,4}})?", re.ASCII)
 
 
 async def read_sources(http: HttpRequest, sources: Sequence[Named], limit_s: float) -> tuple[Picture, ...]:
@@ -35,7 +37,18 @@ async def read_sources(http: HttpRequest, sources: Sequence[Named], limit_s: flo
     the server's own pictures Forbidden and NotFound.
     """
     async with within(limit_s):
-        return tuple(await asyncio.gather(*(read_source(http, source, param) for param, source in sources)))
+        return await together(read_source(http, source, param) for param, source in sources)
+
+
+async def together(work: Iterable[Coroutine[Any, Any, T]]) -> tuple[T, ...]:
+    """All results, in order. What goes wrong first is raised and ends the rest, which nobody waits for any more."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        return tuple(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            if not task.cancelling():  # a second time would cut its cleaning up short
+                task.cancel()
 
 
 async def read_source(http: HttpRequest, source: Source, param: str) -> Picture:
@@ -94,9 +107,10 @@ async def _own_image(http: HttpRequest, source: str, param: str) -> ImageRow | N
         match = _PATH.fullmatch(link.path)
         if match is None:
             return None
-        if _is_signed(gateway, match[1], link.query):
-            return await gateway.service.store.image(match[1])
-        return await owned_image(http, match[1]) if _is_here(http, gateway, link.netloc) else None
+        base, image_id = link.netloc + match[1], match[2]
+        if _is_signed(gateway, image_id, link.query):
+            return await gateway.service.store.image(image_id)
+        return await owned_image(http, image_id) if _is_here(http, gateway, base) else None
     except ValueError:  # not even a URL; the reader of foreign sources says so
         return None
     except LimnerError as error:
@@ -113,6 +127,7 @@ def _is_signed(gateway: Gateway, image_id: str, query: str) -> bool:
     return True
 
 
-def _is_here(http: HttpRequest, gateway: Gateway, netloc: str) -> bool:
-    own = {http.base_url.netloc, urlsplit(gateway.settings.public_url or "").netloc, ""}
-    return netloc in own
+def _is_here(http: HttpRequest, gateway: Gateway, base: str) -> bool:
+    """Whether ``base``, host and path, is where clients find this server; "" is a link without either."""
+    own = (urlsplit(url) for url in (str(http.base_url), gateway.settings.public_url or ""))
+    return base in {"", *(url.netloc + url.path.rstrip("/") for url in own)}

@@ -2,7 +2,7 @@
 
 Owns reading a prompt only; what a model can draw is `sizing`. A word counts when it speaks of the format ("in
 portrait", "landscape orientation", ", square") and not when it is the subject ("a portrait of a man", "a landscape
-painting").
+painting"); numbers do not count where they measure or count a thing ("a 200 x 300 cm rug", "a 100x100 grid").
 """
 
 import re
@@ -33,7 +33,12 @@ _START, _END = r"(?:^|[,;.(\[\n]\s*)", r"(?=\s*(?:$|[,;.)\]\n]))"
 
 _QUOTED = re.compile(r"\"[^\"]{0,500}\"|“[^”]{0,500}”|«[^»]{0,500}»")
 _PIXELS = re.compile(r"(?<![\w.])(\d{3,5}) ?[x×] ?(\d{3,5})(?: ?px| pixels)?(?![\w.]*\w)", re.IGNORECASE)
-_RATIO = re.compile(r"(?<![\w:.])([1-9]\d?) ?(?::|x|×| by ) ?([1-9]\d?)(?![\w:])", re.IGNORECASE)
+_RATIO = re.compile(r"(?<![\w:.])([1-9]\d?) ?(:|x|×| by ) ?([1-9]\d?)(?![\w:])", re.IGNORECASE)
+_OF_A_THING = re.compile(
+    r" ?(?:[mck]?m|(?:centi|milli)?met(?:er|re)s?|ft|foot|feet|inch(?:es)?|yards?)\b"
+    r"| (?:grid|checkerboard|chess ?board)s?\b",
+    re.IGNORECASE,
+)
 _RATIO_BEFORE = re.compile(r"(?:^|[,;.(\[\n]|\bratio(?: of)?:?|\baspect:?|--ar|\bin)\s*$", re.IGNORECASE)
 _RATIO_AFTER = re.compile(rf"\s*(?:$|[,;.)\]\n]|{_FORMAT}\b|{_PICTURE}\b)", re.IGNORECASE)
 
@@ -42,7 +47,7 @@ def _oriented(word: str, extra: str = "") -> str:
     """Patterns in which ``word`` speaks of the format: with a format noun, after "in", or alone between commas."""
     alone = rf"{_START}{word}{_END}"
     noun = rf"\b{word}[ -]{_FORMAT}\b"
-    after_in = rf"\bin (?:a )?{word}{_END}"
+    after_in = rf"\bin {word}{_END}"
     return "|".join([alone, noun, after_in, *([extra] if extra else [])])
 
 
@@ -78,16 +83,18 @@ def infer(prompt: str) -> Shape | None:
 
 
 def _pixels(text: str) -> Shape | None:
-    match = _PIXELS.search(text)
-    if match is None:
-        return None
-    size = Size(int(match[1]), int(match[2]))
-    return Shape(size.width_px, size.height_px, size) if size.width_px and size.height_px else None
+    for match in _PIXELS.finditer(text):
+        size = Size(int(match[1]), int(match[2]))
+        if size.pixels and not _OF_A_THING.match(text, match.end()):
+            return Shape(size.width_px, size.height_px, size)
+    return None
 
 
 def _ratio(text: str) -> Shape | None:
     for match in _RATIO.finditer(text):
-        ratio = (int(match[1]), int(match[2]))
+        ratio = (int(match[1]), int(match[3]))
+        if match[2] != ":" and _OF_A_THING.match(text, match.end()):
+            continue
         placed = _RATIO_BEFORE.search(text[: match.start()][-40:]) and _RATIO_AFTER.match(text[match.end() :][:40])
         labelled = re.match(rf"\s*{_FORMAT}\b", text[match.end() :][:40], re.IGNORECASE)
         if ratio in CLEAR_RATIOS or (ratio in OTHER_RATIOS and (placed or labelled)):

@@ -3,10 +3,11 @@
 Owns turning such values into a size by the model's table, and what holds when a size is asked for as well.
 """
 
+import math
 from collections.abc import Mapping
 
-from limner.catalogue.sizing import Label, problem, snap
-from limner.catalogue.spec import ModelSpec, ParamSpec
+from limner.catalogue.sizing import Label, fit, problem, snap
+from limner.catalogue.spec import ModelSpec, ParamSpec, SizeRules
 from limner.catalogue.values import shown
 from limner.core import Operation, ParamValue, Request, Size, Warning
 from limner.errors import InvalidRequest
@@ -23,27 +24,36 @@ def labelled_size(
     were set and differ.
     """
     table = [param for param in spec.params.values() if param.sizing and param.name in params]
+    set_names = [param.name for param in table if request.params.get(param.name) is not None]
+    if request.size is not None:
+        unset = {param.name for param in table if param.name not in set_names}
+        params = {name: value for name, value in params.items() if name not in unset}
+        table = [param for param in table if param.name in set_names]
     if not table:
         return None, dict(params), ()
-    set_names = [param.name for param in table if request.params.get(param.name) is not None]
-    if request.size is not None and not set_names:
-        return None, {name: value for name, value in params.items() if name not in {p.name for p in table}}, ()
     base, warnings = _base(request, table, set_names, params)
     factor = _factor(table, params)
-    size = None if base is None else scaled(base, factor)
-    if request.size is not None and size is not None and not _agrees(request.size, size, table, set_names, spec):
-        told = " and ".join(f"{name!r} {shown(params[name])}" for name in set_names)
-        raise InvalidRequest(f"'size' {request.size} contradicts {told}: {size}. Give one of them", param=set_names[0])
-    return Label((set_names or [table[0].name])[0], size, factor), dict(params), warnings
+    size = None if base is None else scaled(base, factor or 1.0)
+    label = Label((set_names or [table[0].name])[0], size, factor)
+    other = None if request.size is None else _contradicted(request.size, label, table, spec.sizes)
+    if other is not None:
+        told = " and ".join(f"{param.name!r} {shown(params[param.name])}" for param in table)
+        raise InvalidRequest(f"'size' {request.size} contradicts {told}: {other}. Give one of them", param=label.param)
+    return label, dict(params), warnings
 
 
-def _agrees(asked: Size, meant: Size, table: list[ParamSpec], set_names: list[str], spec: ModelSpec) -> bool:
-    """Whether a size can stand beside the one that parameters mean: as it is, snapped, or where they only mean
-    proportions."""
-    if asked == meant or (problem(meant, spec.sizes) is None and asked == snap(meant, spec.sizes)):
-        return True
-    named = [param for param in table if param.name in set_names]
-    return all(param.sizes and not param.scales for param in named) and _alike(asked, meant)
+def _contradicted(asked: Size, label: Label, table: list[ParamSpec], rules: SizeRules) -> Size | None:
+    """The size that the parameters of ``table`` mean, unless ``asked`` can stand beside them: as it is, snapped, where
+    they only mean proportions, or where they only mean a tier and none is nearer."""
+    meant = label.size
+    if meant is not None:
+        same = asked == meant or (problem(meant, rules) is None and asked == snap(meant, rules))
+        only_proportions = all(param.sizes and not param.scales for param in table)
+        return None if same or (only_proportions and _alike(asked, meant)) else meant
+    if label.factor is None:
+        return None
+    meant = scaled(fit(rules, asked.width_px, asked.height_px, rules.default.pixels), label.factor)
+    return None if meant.pixels < 2 * asked.pixels < 4 * meant.pixels else meant  # the next: four times, or a quarter
 
 
 def scaled(size: Size, factor: float) -> Size:
@@ -51,11 +61,19 @@ def scaled(size: Size, factor: float) -> Size:
     return Size(max(round(size.width_px * factor), 1), max(round(size.height_px * factor), 1))
 
 
-def _factor(table: list[ParamSpec], params: Mapping[str, ParamValue]) -> float:
-    factor = 1.0
+def _factor(table: list[ParamSpec], params: Mapping[str, ParamValue]) -> float | None:
+    """The factor that the parameters mean together, None where none of them means any. Those of one scale are two words
+    for one thing."""
+    found: dict[tuple[tuple[str, float], ...], ParamSpec] = {}
     for param in table:
-        factor *= param.scales.get(str(params[param.name]), 1.0)
-    return factor
+        value = params[param.name]
+        if str(value) not in param.scales:
+            continue
+        first = found.setdefault(tuple(param.scales.items()), param)
+        if params[first.name] != value:
+            told = f"{param.name!r} {shown(value)} contradicts {first.name!r} {shown(params[first.name])}"
+            raise InvalidRequest(f"{told}. Give one of them", param=param.name)
+    return math.prod(param.scales[str(params[param.name])] for param in found.values()) if found else None
 
 
 def _base(

@@ -23,11 +23,11 @@ BENT = 0.2  # log of the factor by which proportions may be off before we say so
 @dataclass(frozen=True, slots=True)
 class Label:
     """What a request's parameters, of which the first is ``param``, say of its size: a size, or a factor of the sides
-    of whatever it would be without them."""
+    of whatever it would be without them, or to leave it open."""
 
     param: str
     size: Size | None
-    factor: float
+    factor: float | None
 
 
 def settle_size(request: Request, spec: ModelSpec, label: Label | None = None) -> tuple[Size, tuple[Warning, ...]]:
@@ -86,9 +86,11 @@ def _extended(request: Request, spec: ModelSpec) -> tuple[Size, tuple[Warning, .
 def _labelled(request: Request, spec: ModelSpec, label: Label) -> tuple[Size, tuple[Warning, ...]]:
     if request.size is not None:
         return _given(request.size, spec.sizes, spec.id)
-    size, warnings = (label.size, ()) if label.size is not None else _settled(request, spec)
-    if label.size is None:
-        size = Size(round(size.width_px * label.factor), round(size.height_px * label.factor))
+    size, warnings = label.size, tuple[Warning, ...]()
+    if size is None:
+        size, warnings = _settled(request, spec, is_tiered=label.factor is not None)
+        factor = label.factor or 1.0
+        size = Size(round(size.width_px * factor), round(size.height_px * factor))
     trouble = problem(size, spec.sizes)
     if trouble:
         raise InvalidRequest(f"Invalid value for {label.param!r}: it means {size}. {trouble}", param=label.param)
@@ -98,7 +100,8 @@ def _labelled(request: Request, spec: ModelSpec, label: Label) -> tuple[Size, tu
     return snapped, (*warnings, _snapped(label.param, size, snapped, spec.sizes))
 
 
-def _settled(request: Request, spec: ModelSpec) -> tuple[Size, tuple[Warning, ...]]:
+def _settled(request: Request, spec: ModelSpec, *, is_tiered: bool = False) -> tuple[Size, tuple[Warning, ...]]:
+    """Of pixels in a prompt only the proportions count for what ``is_tiered``: its area is said elsewhere."""
     rules = spec.sizes
     if request.size is not None:
         return _given(request.size, rules, spec.id)
@@ -107,8 +110,14 @@ def _settled(request: Request, spec: ModelSpec) -> tuple[Size, tuple[Warning, ..
         size = fit(rules, first.width_px, first.height_px, rules.edit_pixels)
         return size, _bent(f"the first picture is {first}", first.width_px / first.height_px, size)
     shape = infer(request.prompt)
+    if shape is not None and is_tiered:
+        shape = Shape(shape.width, shape.height)
     size = _inferred(shape, rules)
-    return size, () if shape is None else _unlike(shape, size)
+    if shape is None:
+        return size, ()
+    if shape.size is not None:
+        return size, unlike(shape.size, size)
+    return size, _bent(f"the words ask for {shape.width}:{shape.height}", shape.width / shape.height, size)
 
 
 def fit(rules: SizeRules, width: int, height: int, pixels: int) -> Size:
@@ -120,6 +129,13 @@ def fit(rules: SizeRules, width: int, height: int, pixels: int) -> Size:
     near = (Size(w, h) for w in sides for h in _heights(w * height // width, pixels // w, sides))
     within = (size for size in near if size.pixels <= pixels)
     return min(within, key=lambda size: _cost(size, width / height, pixels), default=rules.default)
+
+
+def unlike(named: Size, size: Size) -> tuple[Warning, ...]:
+    """Says so where the pixels that words name are not the ``size`` that is drawn."""
+    if named == size:
+        return ()
+    return (Warning("size", "adjusted", f"the words ask for {named}, which was changed to {size}"),)
 
 
 def problem(size: Size, rules: SizeRules) -> str | None:
@@ -170,15 +186,6 @@ def _inferred(shape: Shape | None, rules: SizeRules) -> Size:
     if shape.size is not None and problem(shape.size, rules) is None:
         return snap(shape.size, rules)
     return fit(rules, shape.width, shape.height, rules.default.pixels)
-
-
-def _unlike(shape: Shape, size: Size) -> tuple[Warning, ...]:
-    """Says so when the pixels that a prompt names are not what is drawn, or when even the proportions are not."""
-    if shape.size is None:
-        return _bent(f"the prompt asks for {shape.width}:{shape.height}", shape.width / shape.height, size)
-    if shape.size == size:
-        return ()
-    return (Warning("size", "adjusted", f"the prompt asks for {shape.size}, which this model draws as {size}"),)
 
 
 def _bent(asked: str, ratio: float, size: Size) -> tuple[Warning, ...]:

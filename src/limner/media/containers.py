@@ -16,7 +16,7 @@ from limner.core import Size
 
 Kind: TypeAlias = Literal["PNG", "JPEG", "GIF", "WEBP"]
 
-MAX_CHUNKS = 65_536  # PNG chunks, WEBP chunks and JPEG segments before the first scan
+MAX_CHUNKS = 65_536  # PNG chunks, WEBP chunks and JPEG segments, those before the first scan and those from it on
 MAX_METADATA_BYTES = 8 * 1024 * 1024  # PNG chunks that carry no pixels, together
 MAX_EXIF_BYTES = 65_536  # what fits a JPEG segment; a larger block is not searched for an orientation
 MAX_GIF_BLOCKS = 400_000  # of up to 255 bytes: twice what fills the largest file that is read by default
@@ -24,6 +24,8 @@ MAX_JPEG_SCANS = 32  # progressive encoders write about ten; each one costs a pa
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXEL_CHUNKS = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"))
+_PNG_FRAME_CHUNKS = frozenset((b"fcTL", b"fdAT"))  # of an animation's later pictures
+_PNG_GREY = 0
 _JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_TABLE_MARKERS = frozenset((0xC4, 0xCC, 0xDB, 0xDD))
 _JPEG_NEXT_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
@@ -97,18 +99,17 @@ def _png(data: bytes, _max_frames: int) -> Container:
     """Bytes after IEND are refused: no honest encoder writes any, and they are how archives hide in pictures."""
     if data[12:16] != b"IHDR" or data[8:12] != b"\0\0\0\x0d":
         raise Damaged("does not begin with a PNG header")
-    width, height, depth = struct.unpack_from(">IIB", data, 16)
+    width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
     kept, exif, frames, metadata_bytes = [_PNG_SIGNATURE], b"", 1, 0
     for name, start, end in png_chunks(data):
         if name in _PNG_PIXEL_CHUNKS:
             _check_crc(data, name, start, end)  # the decoder passes over some
-            # Pillow compares a 16-bit transparent colour with 8-bit samples, so that one is left out.
-            if not (name == b"tRNS" and depth == 16):
-                kept.append(data[start:end])
+            chunk = data[start:end]
+            kept.append(_png_transparency(chunk, depth, colour) if name == b"tRNS" else chunk)
             continue
         if not name[0] & 0x20:
             raise Damaged(f"has an unknown critical chunk {name!r}")
-        metadata_bytes += end - start
+        metadata_bytes += 0 if name in _PNG_FRAME_CHUNKS else end - start
         if name == b"acTL":
             (frames,) = struct.unpack_from(">I", data, start + 8)
         elif name == b"eXIf" and end - start <= MAX_EXIF_BYTES:
@@ -135,6 +136,19 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
             return
         position = end
     raise Excessive(f"has more than {MAX_CHUNKS} chunks")
+
+
+def _png_transparency(chunk: bytes, depth: int, colour: int) -> bytes:
+    """The tRNS chunk as Pillow reads it right: it compares a transparent shade with samples that are already 8-bit.
+    A 16-bit one means none of those, and is left out."""
+    if depth == 16:
+        return b""
+    if colour != _PNG_GREY or depth not in (2, 4):
+        return chunk
+    most = 2**depth - 1
+    (shade,) = struct.unpack(">H", chunk[8:-4])
+    scaled = b"tRNS" + struct.pack(">H", (shade & most) * 255 // most)
+    return struct.pack(">I", 2) + scaled + struct.pack(">I", zlib.crc32(scaled))
 
 
 def _check_crc(data: bytes, name: bytes, start: int, end: int) -> None:
@@ -185,12 +199,16 @@ def _check_scans(data: bytes, first_scan: int) -> None:
     if data.count(b"\xff\xda", first_scan) <= MAX_JPEG_SCANS:
         return
     scans, position = 0, first_scan
-    while (found := _JPEG_NEXT_MARKER.search(data, position)) and data[found.start() + 1] != 0xD9:
+    for _ in range(MAX_CHUNKS):
+        found = _JPEG_NEXT_MARKER.search(data, position)
+        if found is None or data[found.start() + 1] == 0xD9:
+            return
         scans += data[found.start() + 1] == 0xDA
         if scans > MAX_JPEG_SCANS:
             raise Excessive(f"has more than {MAX_JPEG_SCANS} scans")
         length = int.from_bytes(data[found.end() : found.end() + 2], "big")
         position = found.end() + max(length, 2)
+    raise Excessive(f"has more than {MAX_CHUNKS} segments")
 
 
 def _gif(data: bytes, max_frames: int) -> Container:

@@ -7,10 +7,12 @@ import json
 import re
 
 _NEGATIVE = "Negative prompt:"
-# Name: value, where a value with a comma, a colon or a line break is a JSON string.
-_SETTING = re.compile(r'\s*([\w][\w \-/]*):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+# Name: value, where a value with a comma, a colon or a line break is a JSON string. Names begin words and are bounded:
+# a stranger's line without any must not be searched anew from each of its characters.
+_SETTING = re.compile(r'(?<!\w)(\w[\w \-/]{0,99}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _SIZE = re.compile(r"(\d+)x(\d+)")
 _MIN_SETTINGS = 3  # a last line with fewer is part of the prompt
+_MAX_SETTINGS_CHARS = 65_536  # so is a longer one
 
 
 def parsed(text: str) -> dict[str, str]:
@@ -37,6 +39,8 @@ def _prompts(lines: list[str]) -> tuple[str, str]:
 
 def _settings(line: str) -> dict[str, str]:
     settings: dict[str, str] = {}
+    if len(line) > _MAX_SETTINGS_CHARS:
+        return settings
     for name, value in _SETTING.findall(line):
         settings[name.strip()] = _unquoted(value.strip())
         size = _SIZE.fullmatch(value.strip())

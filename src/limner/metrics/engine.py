@@ -49,7 +49,7 @@ class EngineFigures(Protocol):
 
     @property
     def batches(self) -> Mapping[int, int]:
-        """Denoising forwards by the samples in them."""
+        """Denoising forwards by the calls merged into them."""
         ...
 
     @property

@@ -25,14 +25,15 @@ from limner.api.a1111.upscaling import (
     blended,
     check_faces,
     enlarging,
-    finished,
+    is_blended,
+    resampled,
     target,
     upscaler,
 )
 from limner.api.asking import read_object
 from limner.api.calls import Call, Wire, conduct, timeout_s_of
 from limner.api.gateway import Gateway, gateway_of
-from limner.core import Operation, Output, Request, Warning
+from limner.core import Operation, Output, Picture, Request, Warning
 from limner.errors import InvalidRequest
 from limner.media.decode import read_base64
 from limner.media.infotext import parsed
@@ -69,9 +70,9 @@ async def extra_single(http: HttpRequest) -> Response:
     gateway, fields = gateway_of(http), await _read(http, ExtraImage)
     check_faces(fields)
     model = upscaler(fields.upscaler_1, gateway.service.roster, "upscaler_1")
+    _require_resampler(gateway, fields, "upscaler_2")
     if model is not None:
         return await _by_model(http, gateway, fields, model)
-    _require_resampler(gateway, fields, "upscaler_2")
     data = await _enlarged(http, gateway, fields, fields.image, "image")
     return _shown(fields, {"image": pybase64.b64encode_as_string(data)}, {"image": None}, f"by {fields.upscaler_1}")
 
@@ -125,25 +126,30 @@ def _require_resampler(gateway: Gateway, fields: ExtraFields, name: str) -> None
 async def _enlarged(http: HttpRequest, gateway: Gateway, fields: ExtraFields, source: str, param: str) -> bytes:
     async with state_of(http).resampling:
         picture = await read_picture(gateway, source, param)
-        large = await asyncio.to_thread(blended, picture, target(fields, picture.size), fields)
+        wanted = target(fields, picture.size)
+        large = await asyncio.to_thread(resampled, picture, fields.upscaler_1, wanted.size)
+        large = await asyncio.to_thread(blended, large, picture, wanted, fields)
         return await gateway.media.encode(large, Output())
 
 
 async def _by_model(http: HttpRequest, gateway: Gateway, fields: ExtraImage, model: ServedModel) -> Response:
-    """A job, whose picture is then brought to the size that was asked for."""
-    wanted: list[Target] = []
+    """A job, whose picture is then brought to the size that was asked for and blended with the other upscaler's."""
+    given: list[tuple[Picture, Target]] = []
 
     async def read() -> tuple[Request, tuple[Warning, ...]]:
         picture = await read_picture(gateway, fields.image, "image")
-        wanted.append(target(fields, picture.size))
+        wanted = target(fields, picture.size)
+        given.append((picture, wanted))
         timeout_s = timeout_s_of(http, None)
-        return enlarging(model.spec, picture, wanted[0].size, timeout_s=timeout_s, param="upscaler_1"), ()
+        return enlarging(model.spec, picture, wanted.size, timeout_s=timeout_s, param="upscaler_1"), ()
 
     async def reply(call: Call) -> Response:
+        ((original, wanted),) = given
         (picture,) = (await call.outcome()).pictures
-        if picture.size != wanted[0].size or wanted[0].crop is not None:
+        if picture.size != wanted.size or wanted.crop is not None or is_blended(fields):
             large = await gateway.service.decoded(picture)
-            data = await gateway.media.encode(await asyncio.to_thread(finished, large, wanted[0]), Output())
+            whole = await asyncio.to_thread(blended, large, original, wanted, fields)
+            data = await gateway.media.encode(whole, Output())
         else:
             data = await gateway.service.data_of(picture)
         made = {"image": pybase64.b64encode_as_string(data)}

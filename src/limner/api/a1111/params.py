@@ -14,8 +14,10 @@ from limner.catalogue.spec import ModelSpec, ParamSpec
 from limner.core import Lora, Operation, ParamValue, Size, Warning
 
 CFG, SIDE_PX, STRENGTH = 7.0, 512, 0.75
-_LORA = re.compile(r"[ \t]*<lora:([^:<>]+)(?::([-+]?\d*\.?\d+))?[^<>]*>")
-_WEIGHTED = re.compile(r"\([^()]*:\s*\d*\.?\d+\s*\)|\bBREAK\b")
+# Each takes time in proportion to the prompt, which may be a megabyte: possessive, and begun once in a run of blanks.
+_LORA = re.compile(r"(?<![ \t])[ \t]*+<lora:([^:<>]++)(?::([-+]?(?:\d++(?:\.\d++)?+|\.\d++)))?+[^<>]*+>")
+_BRACKETED, _BREAK = re.compile(r"\(([^()]*+)\)"), re.compile(r"\bBREAK\b")
+_WEIGHT = re.compile(r"\s*+(?:\d++(?:\.\d++)?+|\.\d++)\s*+")
 
 
 @dataclass(slots=True)
@@ -94,9 +96,14 @@ def read_prompt(settled: Settled, fields: DrawFields) -> str:
         settled.ignore("prompt", f"<lora:...> in it, as {why}")
     elif loras:
         settled.params["lora"] = loras
-    if _WEIGHTED.search(fields.prompt):
+    if _has_weights(fields.prompt):
         settled.ignore("prompt", "A1111's notation for weights in it, which is read as plain words")
     return _LORA.sub("", fields.prompt).strip()
+
+
+def _has_weights(prompt: str) -> bool:
+    ends = (inner.rpartition(":") for inner in _BRACKETED.findall(prompt))
+    return any(colon and _WEIGHT.fullmatch(end) for _, colon, end in ends) or _BREAK.search(prompt) is not None
 
 
 def _guidance(spec: ModelSpec) -> str:

@@ -134,19 +134,24 @@ def check_faces(fields: ExtraFields) -> None:
                                  param=name)  # fmt: skip
 
 
-def blended(picture: Picture, wanted: Target, fields: ExtraFields) -> Picture:
-    """``picture`` by the upscalers that the fields name, blended as they say. Resamples: not for the event loop."""
-    large = resampled(picture, fields.upscaler_1, wanted.size)
-    share = fields.extras_upscaler_2_visibility
-    if share and fields.upscaler_2 != NONE:
-        other = resampled(picture, fields.upscaler_2, wanted.size)
-        large = from_image(Image.blend(to_image(large), to_image(other), share))
+def is_blended(fields: ExtraFields) -> bool:
+    """Whether the second upscaler shows in the result."""
+    return fields.extras_upscaler_2_visibility > 0 and fields.upscaler_2 != NONE
+
+
+def blended(large: Picture, picture: Picture, wanted: Target, fields: ExtraFields) -> Picture:
+    """``large``, which the first upscaler has made of ``picture``, as it is wanted, with what the second one makes of
+    it. Resamples: not for the event loop."""
+    large = fit(large, wanted.size)
+    if is_blended(fields):
+        first, second = to_image(large), to_image(resampled(picture, fields.upscaler_2, wanted.size))
+        large = from_image(Image.blend(first, second.convert(first.mode), fields.extras_upscaler_2_visibility))
     return cropped(large, wanted)
 
 
 def enlarging(spec: ModelSpec, picture: Picture, wanted: Size, *, timeout_s: float, param: str) -> Request:
     """The job by which the model enlarges ``picture`` to ``wanted``, or, where it has only certain factors, by the
-    least that reaches it or else the largest that it can: `finished` does the rest.
+    least that reaches it or else the largest that it can: `blended` does the rest.
 
     Raises InvalidRequest naming ``param``, which chose the model, for a picture that is too large for every factor.
     """
@@ -166,11 +171,6 @@ def enlarging(spec: ModelSpec, picture: Picture, wanted: Size, *, timeout_s: flo
 def _is_made(size: Size, factor: float, spec: ModelSpec) -> bool:
     larger = Size(round(size.width_px * factor), round(size.height_px * factor))
     return problem(larger, spec.sizes) is None
-
-
-def finished(picture: Picture, wanted: Target) -> Picture:
-    """An enlarged ``picture`` as it is wanted. Resamples: not for the event loop."""
-    return cropped(fit(picture, wanted.size), wanted)
 
 
 def cropped(picture: Picture, wanted: Target) -> Picture:

@@ -17,7 +17,7 @@ from limner.api.drawing import OTHER_NAMES, DrawFields, Drawing
 from limner.api.gateway import gateway_of
 from limner.api.sources import Named
 from limner.catalogue.images import image_params
-from limner.catalogue.sizing import fit, problem
+from limner.catalogue.sizing import fit, problem, unlike
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import shown
 from limner.chat import Abilities, Conversation, Decision, Shown, Turn, decide
@@ -97,12 +97,8 @@ class Plan:
             return replace(drawing, size=self.size)
         pixels = drawing.tier_pixels or (rules.edit_pixels if self.pictures else rules.default.pixels)
         size = fit(rules, self.size.width_px, self.size.height_px, pixels)
-        return replace(drawing, size=size, warnings=(*drawing.warnings, *self._unlike(size)))
-
-    def _unlike(self, size: Size) -> tuple[Warning, ...]:
-        if not self.size_is_exact or size == self.size:
-            return ()
-        return (Warning("size", "adjusted", f"the words ask for {self.size}, which was changed to {size}"),)
+        told = unlike(self.size, size) if self.size_is_exact else ()
+        return replace(drawing, size=size, warnings=(*drawing.warnings, *told))
 
 
 def planned(http: HttpRequest, asking: Asking) -> Plan:

@@ -59,7 +59,7 @@ def prepare(http: HttpRequest, plan: Plan, asked: Asked) -> Prepared:
     """How ``plan``, which runs a model, is carried out."""
     spec = plan.spec
     assert spec is not None, "what is run has a model"
-    usual = {"n": min(asked.usual_n, spec.max_n), "timeout": _timeout_s(http)}
+    usual = {"n": None if plan.n else min(asked.usual_n, spec.max_n), "timeout": _timeout_s(http)}
 
     async def read() -> tuple[Request, tuple[Warning, ...]]:
         pictures, counts = in_order(spec, plan.pictures, {})

@@ -67,13 +67,13 @@ def _asked(http: HttpRequest, fields: dict[str, Any], max_json_bytes: int) -> As
 
 @router.get("/v1/jobs", openapi_extra=job_docs.LIST)
 async def list_jobs(http: HttpRequest) -> Response:
-    """The caller's jobs, newest first; an admin's are everybody's."""
+    """The caller's jobs, newest first, with links to their pictures; an admin's are everybody's."""
     gateway, caller = gateway_of(http), caller_of(http)
     caller.require("read")
     wanted = _filter(http, None if caller.sees_all else caller.key_id)
     jobs = await gateway.service.jobs(wanted)
     page, links = jobs[: wanted.limit - 1], gateway.links(http)
-    bodies = b",".join([await job_body(gateway, job, links) for job in page])
+    bodies = b",".join([await job_body(gateway, job, links, inline=False) for job in page])
     tail = {
         "has_more": len(jobs) == wanted.limit,
         "first_id": page[0].id if page else None,

@@ -5,22 +5,25 @@ Owns what OpenAI itself defines plus the extensions every model shares (``seed``
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from limner.api.validation import checked_fields
 from limner.catalogue.spec import ModelSpec, ParamSpec
 from limner.catalogue.values import SHOWN_CHARS, shown
 from limner.core import Lora, ParamValue, Size, Warning
 from limner.errors import InvalidRequest, TooLarge
 
-Quality = Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"]
+# OpenAI's values of fields that a model's own table may have, too: with other values, and for the catalogue to judge.
+QUALITIES = ("auto", "low", "medium", "high", "xhigh", "max", "standard", "hd")
+STYLES = ("vivid", "natural")
 MAX_JSON_VALUES = 100_000
 MAX_JSON_DEPTH = 100  # what writes JSON again, or compares it, gives up at a few hundred
 LORA_NAMES = ("path", "local_path", "name")  # the first that is given says where the adapter lies
 TAKEN_WITHOUT_EFFECT: Mapping[str, tuple[object, ...]] = {
-    # field -> values that ask for nothing special and so need no warning
+    # field, where the model's table lacks it -> values that ask for nothing special and so need no warning
     "quality": ("auto",),
     "style": (),
     "moderation": ("auto",),
@@ -38,8 +41,8 @@ class ImageFields(BaseModel):
     model: str | None = None
     n: int | None = Field(None, ge=1, le=10)
     size: str | None = None
-    quality: Quality | None = None
-    style: Literal["vivid", "natural"] | None = None
+    quality: Annotated[str, WithJsonSchema({"type": "string", "enum": list(QUALITIES)})] | None = None
+    style: Annotated[str, WithJsonSchema({"type": "string", "enum": list(STYLES)})] | None = None
     moderation: Literal["auto", "low"] | None = None
     input_fidelity: Literal["low", "high"] | None = None
     background: Literal["auto", "opaque", "transparent"] | None = None
@@ -65,11 +68,18 @@ class ImageFields(BaseModel):
                 param="size",
             ) from error
 
-    def without_effect(self) -> tuple[Warning, ...]:
-        """A warning for every parameter of the wire that was given and that no model here acts on."""
-        given = {name: getattr(self, name) for name in TAKEN_WITHOUT_EFFECT}
+    def without_effect(self, spec: ModelSpec) -> tuple[Warning, ...]:
+        """A warning for every parameter of the wire that was given and that the model does not act on. Raises
+        InvalidRequest for a value of such a one that OpenAI does not have either."""
+        given = {name: getattr(self, name) for name in TAKEN_WITHOUT_EFFECT if name not in spec.params}
+        for name, values in (("quality", QUALITIES), ("style", STYLES)):
+            if given.get(name) not in (None, *values):
+                allowed = ", ".join(values)
+                raise InvalidRequest(
+                    f"Invalid value for {name!r}: {shown(given[name])}. Allowed: {allowed}", param=name
+                )
         reasons = {
-            name: "the models of this server do not have it"
+            name: f"{spec.id} does not have it"
             for name, value in given.items()
             if value is not None and value not in TAKEN_WITHOUT_EFFECT[name]
         }
@@ -154,21 +164,34 @@ def parse(fields: Mapping[str, Any], *, from_form: bool) -> ImageFields:
     cleaned = dict(fields)
     if isinstance(cleaned.get("output_format"), str):
         cleaned["output_format"] = cleaned["output_format"].strip().lower().replace("jpg", "jpeg")
+    if not from_form:
+        return checked_fields(ImageFields, cleaned)
     try:
-        return ImageFields.model_validate(cleaned, strict=not from_form)
+        return ImageFields.model_validate(cleaned)
     except ValidationError as error:
         raise _explain(error) from error
 
 
 def model_params(parsed: ImageFields, spec: ModelSpec, *, from_form: bool) -> dict[str, ParamValue]:
     """The model's own parameters among the fields; text from a form becomes the type that the model's table says."""
-    params: dict[str, Any] = dict(parsed.model_extra or {})
+    params: dict[str, Any] = {**_of_table(parsed, spec), **(parsed.model_extra or {})}
     loras = params.pop("lora", None)
     if from_form:
         params = {name: _from_text(value, spec.params.get(name)) for name, value in params.items()}
     if loras is not None:
         params["lora"] = read_loras(loras)
     return params
+
+
+def _of_table(parsed: ImageFields, spec: ModelSpec) -> dict[str, Any]:
+    """OpenAI's fields that the model's table has, too. One that asks for nothing special is left to the table's default
+    where the model does not know the word for that."""
+    given = {name: getattr(parsed, name) for name in TAKEN_WITHOUT_EFFECT if name in spec.params}
+    return {
+        name: value
+        for name, value in given.items()
+        if value not in TAKEN_WITHOUT_EFFECT[name] or value in spec.params[name].choices
+    }
 
 
 def _from_text(value: Any, param: ParamSpec | None) -> Any:

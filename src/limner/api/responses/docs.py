@@ -13,6 +13,7 @@ from limner.api.documents import (
     events,
     nullable,
     obj,
+    query,
     ref,
     reply,
     some,
@@ -115,5 +116,8 @@ SCHEMAS: Final[Docs] = {
     ),
 }
 CREATE: Final[dict[str, Any]] = drawing_post(_ASKED, ref("Response"), events("events", *EVENT_NAMES))
-SHOW: Final[dict[str, Any]] = {"responses": {"200": reply("The response", ref("Response")), **errors(404)}}
+SHOW: Final[dict[str, Any]] = {
+    "parameters": [query("stream", {"const": False}, "it comes whole")],
+    "responses": {"200": reply("The response", ref("Response")), **errors(400, 404)},
+}
 CANCEL: Final[dict[str, Any]] = {"responses": {"200": reply("The response", ref("Response")), **errors(404)}}

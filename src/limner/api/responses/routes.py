@@ -22,7 +22,7 @@ from limner.api.doorkeeper import caller_of
 from limner.api.drawing import Drawing, in_their_words, settle, settle_spoken
 from limner.api.gateway import gateway_of
 from limner.api.jobs.replies import nothing_response
-from limner.api.manners import manners_of
+from limner.api.manners import NO, manners_of
 from limner.api.responses import docs as responses_docs
 from limner.api.responses.fields import FOR_WORDS, ResponseAsked, read_response, unspoken, without_tool
 from limner.api.responses.reading import read_input
@@ -37,6 +37,7 @@ from limner.api.responses.replies import (
     unfinished,
 )
 from limner.catalogue.images import PLAIN
+from limner.catalogue.values import shown
 from limner.chat import Conversation, Shown, Turn
 from limner.core import Operation, Preview, Progress, Request, Said, Warning, Words
 from limner.errors import InvalidRequest, LimnerError, MissingParameter, NotFound
@@ -84,6 +85,7 @@ async def create(http: HttpRequest) -> Response:
 async def show(http: HttpRequest, response_id: str) -> Response:
     """A response as it is now."""
     caller_of(http).require("read")
+    _require_whole(http)
     return await _shown(http, await _job(http, response_id, "response_id"))
 
 
@@ -93,6 +95,16 @@ async def cancel(http: HttpRequest, response_id: str) -> Response:
     job = await _job(http, response_id, "response_id")
     await gateway_of(http).service.cancel(job)
     return await _shown(http, job)
+
+
+def _require_whole(http: HttpRequest) -> None:
+    """Refuse to stream: JSON would be an empty stream to the SDKs that ask for one. Raises InvalidRequest."""
+    given = http.query_params.get("stream", NO[0])
+    if given.lower() not in NO:
+        message = (
+            f"Invalid value for 'stream': {shown(given)}. Allowed: false; /v1/jobs/{{id}}/events tells what happens"
+        )
+        raise InvalidRequest(message, param="stream")
 
 
 def _planned(http: HttpRequest, asked: ResponseAsked, conversation: Conversation) -> tuple[Plan, tuple[Warning, ...]]:
