@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "config": {"core", "errors"},
     "memory": set(),
-    "secrets_file": set(),
+    "secrets_file": {"errors"},
     "logs": GROUND,
     "metrics": GROUND,
     "tracing": GROUND,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from limner.errors import InvalidRequest
 from limner.secrets_file import load_secret
 
 
@@ -28,5 +29,6 @@ def test_processes_that_race_for_the_secret_agree(tmp_path: Path) -> None:
 
 def test_a_damaged_secret_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"short")
-    with pytest.raises(ValueError, match="secret"):
+    with pytest.raises(InvalidRequest, match="secret does not hold 32 bytes") as refused:
         load_secret(tmp_path / "secret")
+    assert refused.value.param == "secret"

@@ -105,7 +105,8 @@ def request_fields(request: Request, *, prompts: bool) -> dict[str, object]:
 
 
 def _is_text(name: str, value: ParamValue) -> bool:
-    """Whether a parameter carries words of the client's, such as ``negative_prompt``; choices are single words."""
+    """Whether a parameter carries words of the client's, such as ``negative_prompt``. Types are not known here:
+    choices of several words count as well."""
     return isinstance(value, str) and ("prompt" in name or len(value.split()) > 1)
 
 

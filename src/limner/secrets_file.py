@@ -6,6 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
+from limner.errors import InvalidRequest
+
 SECRET_BYTES = 32
 
 
@@ -20,15 +22,16 @@ def secret_for(path: Path, shared: str) -> bytes:
 def load_secret(path: Path) -> bytes:
     """The secret in ``path``, created with mode 0600 on first use; processes that race all get the same one.
 
-    Raises ValueError where the file holds something else.
+    Raises InvalidRequest where the file holds something else.
     """
     if not path.exists():
         _create_secret(path)
     secret = path.read_bytes()
     if len(secret) != SECRET_BYTES:
-        raise ValueError(
+        raise InvalidRequest(
             f"{path} does not hold {SECRET_BYTES} bytes: restore it, or remove it to have a new secret made; "
-            "what the old one vouched for is then void"
+            "what the old one vouched for is then void",
+            param="secret",
         )
     return secret
 

@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,23 @@ async def test_a_closed_one_answers_nobody(folder: Path) -> None:
     await grounder.aclose()
     with pytest.raises(NotReady):
         await grounder.mask(PICTURE, "the red circle")
+
+
+async def test_who_waits_while_it_closes_is_told_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def load(self: EngineGrounder) -> None:
+        begun.set()
+        goes_on.wait()
+        raise NotReady("over")
+
+    monkeypatch.setattr(EngineGrounder, "_loaded", load)
+    grounder = EngineGrounder(str(folder), device="cpu")
+    running, waiting = (asyncio.ensure_future(grounder.mask(PICTURE, "a circle")) for _ in range(2))
+    await asyncio.to_thread(begun.wait)
+    closing = asyncio.ensure_future(grounder.aclose())
+    [told] = await asyncio.gather(waiting, return_exceptions=True)
+    goes_on.set()
+    await asyncio.wait({running, closing})
+    assert isinstance(told, NotReady)
+    assert isinstance(running.exception(), NotReady)

@@ -10,7 +10,7 @@ from limner.backends.standin import StandIn, adapted
 from limner.catalogue import Catalogue, Policy, resolve
 from limner.catalogue.images import operation_for
 from limner.catalogue.resolve import SEVERAL
-from limner.catalogue.spec import LOCAL
+from limner.catalogue.spec import LOCAL, ParamSpec
 from limner.core import Finished, Operation, ParamValue, Picture, Preview, Progress, Request, Size
 from limner.errors import InvalidRequest
 from tests.fakes import FakeBackend, flat
@@ -111,6 +111,16 @@ def test_a_value_out_of_the_stand_ins_bounds_becomes_the_nearest_one() -> None:
     assert made.params["num_inference_steps"] == 50
     [told] = [warning for warning in warnings if warning.param == "num_inference_steps"]
     assert (told.code, told.message) == ("adjusted", "'num_inference_steps': 180 became 50 for the stand-in")
+
+
+def test_a_value_below_the_stand_ins_least_becomes_it_even_where_that_is_nought() -> None:
+    param = ParamSpec("blur", "number", "How soft.", minimum=0.0, maximum=1.0)
+    wide = replace(param, minimum=-1.0)
+    spec, target = (replace(SKETCH, params={**SKETCH.params, "blur": one}) for one in (wide, param))
+    request = replace(asked("sketch"), params={"blur": -0.5})
+    made, warnings = adapted(request, spec, target)
+    assert made.params["blur"] == 0
+    assert "'blur': -0.5 became 0.0 for the stand-in" in [warning.message for warning in warnings]
 
 
 def test_a_choice_among_others_means_nothing_to_the_stand_in() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from limner.backends.working import Tell, working
 from limner.core import Event, Finished, Progress
-from limner.errors import InvalidRequest
+from limner.errors import InvalidRequest, NotReady
 
 DONE = Finished(())
 
@@ -97,3 +97,16 @@ async def test_work_that_has_not_begun_never_does(thread: ThreadPoolExecutor) ->
     goes_on.set()
     await asyncio.to_thread(thread.submit(lambda: None).result)
     assert begun == []
+
+
+async def test_who_waits_while_the_server_closes_is_told_so(thread: ThreadPoolExecutor) -> None:
+    goes_on = threading.Event()
+    thread.submit(goes_on.wait)
+    waiting = asyncio.ensure_future(anext(working(thread, lambda tell: DONE)))
+    await asyncio.sleep(0)
+    thread.shutdown(wait=False, cancel_futures=True)
+    late = asyncio.ensure_future(anext(working(thread, lambda tell: DONE)))
+    told = await asyncio.gather(waiting, late, return_exceptions=True)
+    goes_on.set()
+    assert [str(one) for one in told] == ["the server is shutting down"] * 2
+    assert all(isinstance(one, NotReady) for one in told)

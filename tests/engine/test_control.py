@@ -15,7 +15,7 @@ from limner.engine import Engine, LoadedModel, Sample, Ticket
 from limner.engine.executor import Lane
 from limner.engine.fibers import FiberPool
 from limner.errors import InternalError, InvalidRequest, ModelNotFound, NotReady
-from tests.engine.conftest import STILL_S, Forwards, Heard, adopt, draw, draw_all, sample, tiny
+from tests.engine.conftest import STILL_S, EveryBatchPays, Forwards, Heard, adopt, draw, draw_all, sample, tiny
 
 
 def test_progress_counts_every_step(engine: Engine) -> None:
@@ -155,6 +155,30 @@ def test_running_out_of_memory_alone_is_reported(engine: Engine, count_forwards:
     forwards.fail_if = lambda given: torch.OutOfMemoryError("no room")
     with pytest.raises(InternalError, match="memory"):
         draw(engine, sample("flux1", 1))
+
+
+def test_running_out_of_memory_alone_says_nothing_of_batches(
+    engine: Engine, count_forwards: Callable[[Any], Forwards]
+) -> None:
+    forwards = count_forwards(tiny("flux1").transformer)
+    adopt(engine, "flux1")
+    forwards.fail_if = lambda given: torch.OutOfMemoryError("no room")
+    with pytest.raises(InternalError, match="memory"):
+        draw(engine, sample("flux1", 1))
+    forwards.fail_if = lambda given: None
+    draw_all(engine, [sample("flux1", seed) for seed in range(4)])
+    assert max(forwards.rows) > 1, "nothing is merged any more"
+
+
+def test_what_cannot_merge_is_not_measured(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its kind never comes again, and kinds that do would be forgotten for it."""
+    observed: list[int] = []
+    monkeypatch.setattr(EveryBatchPays, "observe", lambda self, size, seconds: observed.append(size))
+    adopt(engine, "flux1")
+    draw(engine, sample("flux1", 1, joint_attention_kwargs={"unmergeable": object()}))
+    assert not observed
+    draw(engine, sample("flux1", 1))
+    assert observed == [1] * 4
 
 
 def test_what_ran_out_of_memory_is_free_before_it_is_tried_again(

@@ -137,6 +137,35 @@ def test_what_was_read_before_loading_failed_is_let_go(
     assert held[0]() is None, f"the server keeps {kept.value!r} for as long as it runs"
 
 
+@pytest.mark.parametrize("plain_too", [(), ("vae", "text_encoder")])
+def test_a_directory_whose_weights_are_there_in_one_variant_only(
+    plain_too: tuple[str, ...], tmp_path: Path, engine: Engine
+) -> None:
+    tiny("flux1").save_pretrained(tmp_path, variant="fp16")
+    for part in plain_too:
+        [file] = (tmp_path / part).glob("*.fp16.safetensors")
+        file.rename(file.with_name(file.name.replace(".fp16", "")))
+    engine.load(ModelSource("flux1", str(tmp_path)))
+    assert np.abs(draw(engine, sample("flux1", 1)) - plain("flux1", 1).astype(np.int16)).max() <= 1
+
+
+@pytest.mark.parametrize("where", ["to", "from_pretrained"])
+def test_a_model_that_finds_no_room_says_so_and_leaves_none_taken(
+    where: str, flux1_directory: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        weights = torch.zeros(8)
+        held.append(weakref.ref(weights))
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(diffusers.DiffusionPipeline, where, fail)
+    with pytest.raises(NotReady, match=r"flux1 does not fit into the memory of cpu: its weights take \d+ MB") as kept:
+        engine.load(ModelSource("flux1", str(flux1_directory)))
+    assert held[0]() is None, f"the server keeps {kept.value!r} for as long as it runs"
+
+
 def test_a_model_that_cannot_be_built_leaves_the_others_their_dtype(
     flux1_directory: Path, tmp_path: Path, make_engine: Callable[..., Engine]
 ) -> None:

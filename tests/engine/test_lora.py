@@ -133,7 +133,7 @@ def test_what_is_no_adapter_is_refused_without_saying_whether_it_is_there(
 
 def altering_files(directory: Path) -> dict[str, Path]:
     """Files that diffusers would take and change the shared modules by: a norm's weights, a wider layer, LoKr terms.
-    And one with the magnitudes of DoRA, which would be drawn without them."""
+    And two with the magnitudes of DoRA, as peft and as kohya write them, which would be drawn without them."""
     from safetensors.torch import load_file, save_file
 
     style = load_file(save_lora("flux1", directory, 1).path)
@@ -148,13 +148,14 @@ def altering_files(directory: Path) -> dict[str, Path]:
         },
         "lokr": {f"{block}.to_q.lokr_w1": torch.ones(2, 2), f"{block}.to_q.lokr_w2": torch.ones(2, 2)},
         "dora": {f"{block}.to_q.lora_magnitude_vector": torch.ones(inner.transformer_blocks[0].attn.to_q.out_features)},
+        "kohya-dora": {f"{block}.to_q.dora_scale": torch.ones(inner.transformer_blocks[0].attn.to_q.out_features)},
     }
     for name, weights in made.items():
         save_file({**style, **weights}, directory / f"{name}.safetensors")
     return {name: directory / f"{name}.safetensors" for name in made}
 
 
-@pytest.mark.parametrize("kind", ["norm", "wide", "lokr", "dora"])
+@pytest.mark.parametrize("kind", ["norm", "wide", "lokr", "dora", "kohya-dora"])
 def test_an_adapter_that_is_more_than_low_rank_terms_is_refused(kind: str, engine: Engine, tmp_path: Path) -> None:
     path = str(altering_files(tmp_path)[kind])
     pipeline = build("flux1")

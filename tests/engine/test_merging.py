@@ -192,6 +192,30 @@ def test_calls_with_lists_of_lists_run_alone() -> None:
     assert collator._part("x", nested, 2, hash) != collator._part("x", nested, 2, hash)
 
 
+@pytest.mark.parametrize(
+    ("more", "merges"),
+    [
+        ({"joint_attention_kwargs": {"scale": 0.5, "mask": None}}, True),
+        ({"joint_attention_kwargs": {"mask": [torch.zeros(4)]}}, False),
+        ({"joint_attention_kwargs": {"mask": {"deep": torch.zeros(4)}}}, False),
+        ({"timestep": torch.tensor(0.5)}, True),
+        ({"timestep": torch.full((2,), 0.5)}, True),
+        ({"timestep": torch.full((2, 3), 0.5)}, False),
+        ({"timestep": torch.full((6,), 0.5)}, False),
+        ({"guidance": 3.5}, True),
+        ({"guidance": [3.5, 3.5]}, False),
+    ],
+)
+def test_what_a_row_cannot_be_given_of_runs_alone(more: dict[str, Any], merges: bool) -> None:
+    from limner.engine.collate import Collator
+    from limner.engine.rendezvous import Point
+
+    point = Point(tiny("flux1").transformer, "forward", "denoise", collator=Collator(tiny("flux1").transformer))
+    given = {"hidden_states": torch.zeros(2, 4, 8), **more}
+    calls = [point.call((), given, (), hash) for _ in range(2)]
+    assert (calls[0].key == calls[1].key) == merges
+
+
 def test_several_models_in_one_engine(engine: Engine) -> None:
     expected = [alone("flux1", 1), alone("flux2_klein", 2), alone("z_image", 3)]
     for family in ("flux1", "flux2_klein", "z_image"):

@@ -1,14 +1,16 @@
 """Partial pictures: where they stand, and that they come to resemble the result."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from limner.engine import Engine, EngineSettings, ModelSource, Sample
-from limner.engine.previews import preview_steps
+from limner.engine.previews import estimate_clean, preview_steps
 from tests.engine.conftest import Forwards, Heard, adopt, draw, pixels, sample, tiny
 from tests.engine.test_merging import FAMILIES, quiet_schedulers
 
@@ -25,6 +27,21 @@ def test_previews_are_spread_evenly(count: int, total: int, steps: list[int]) ->
 @pytest.mark.parametrize("count", range(4))
 def test_only_the_number_of_steps_limits_previews(count: int, total: int) -> None:
     assert len(preview_steps(count, total)) == min(count, total - 1)  # what the catalogue warns by
+
+
+class DPMSolverSDEScheduler:
+    """As diffusers has one where torchsde is installed."""
+
+    config = SimpleNamespace(prediction_type="epsilon")
+    sigmas = torch.tensor([4.0, 1.0, 0.0])
+    alphas_cumprod = torch.tensor([0.9, 0.1])
+
+
+def test_what_a_scheduler_in_sigma_space_points_to() -> None:
+    clean, noise = torch.full((1, 4), 0.5), torch.randn(1, 4)
+    estimate = estimate_clean(DPMSolverSDEScheduler(), 0, noise, torch.tensor(1.0), clean + 4.0 * noise)
+    assert estimate is not None
+    assert torch.allclose(estimate, clean, atol=1e-5)
 
 
 @quiet_schedulers

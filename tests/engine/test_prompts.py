@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from limner.engine import Engine
 from limner.engine.prompts import PromptCache, prompt_key
-from tests.engine.conftest import STILL_S
+from tests.engine.conftest import STILL_S, adopt, draw_all, sample
 
 
 def key(**arguments: object) -> object:
@@ -20,9 +21,24 @@ def test_steps_and_size_do_not_matter(unrelated: str) -> None:
     assert key(prompt="a cat", **{unrelated: 1}) == key(prompt="a cat", **{unrelated: 2})
 
 
-@pytest.mark.parametrize("related", ["guidance_scale", "clip_skip", "negative_prompt"])
+@pytest.mark.parametrize("related", ["guidance_scale", "clip_skip"])
 def test_what_encoding_may_depend_on_matters(related: str) -> None:
     assert key(prompt="a cat", **{related: 1}) != key(prompt="a cat", **{related: 2})
+
+
+def test_texts_matter_as_the_call_has_them() -> None:
+    def of(prompt: str, negative: str, text: str) -> object:
+        return prompt_key("scope", {"prompt": prompt, "negative_prompt": negative}, (), {"prompt": text})
+
+    assert of("a cat", "dogs", "") == of("a bird", "fish", "")
+    assert of("a cat", "dogs", "a cat") != of("a cat", "dogs", "dogs")
+
+
+@pytest.mark.parametrize("family", ["flux2_klein", "qwen_image"])
+def test_what_pictures_are_guided_away_from_is_encoded_once(family: str, engine: Engine) -> None:
+    adopt(engine, family)
+    draw_all(engine, [sample(family, seed) for seed in range(3)])
+    assert engine.stats().forwards["encode"] == 4
 
 
 def test_equal_values_of_other_types_differ() -> None:

@@ -13,7 +13,7 @@ from limner.catalogue import Catalogue
 from limner.engine import Engine, EngineSettings, LoadedModel, Sample
 from limner.engine.flow_ancestral import RENEWED_ABOVE
 from limner.engine.model import Model
-from limner.engine.samplers import FLOW_SAMPLERS, SAMPLERS, scheduler_for, seed_noise
+from limner.engine.samplers import FLOW_SAMPLERS, SAMPLERS, check_sampler, scheduler_for, seed_noise
 from limner.errors import InvalidRequest
 from tests.engine.conftest import Heard, adopt, draw, draw_all, sample, tiny
 from tests.tiny_pipelines import build
@@ -95,8 +95,28 @@ def test_what_cannot_be_used_is_refused_by_name(engine: Engine) -> None:
     adopt(engine, "flux1")
     with pytest.raises(InvalidRequest, match="no sampler 'Eulr'; there are: Euler, "):
         engine.submit(sample("sd15", 1, sampler="Eulr"), Heard())
-    with pytest.raises(InvalidRequest, match="FlowMatchEulerDiscreteScheduler does it, has Euler and Euler a"):
+    with pytest.raises(InvalidRequest, match="FlowMatchEulerDiscreteScheduler does it, has Euler, Euler a"):
         engine.submit(sample("flux1", 1, sampler="Heun"), Heard())
+
+
+@quiet_schedulers
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_scheduler_set_up_for_flow_matching_has_the_samplers_that_can_be(name: str) -> None:
+    """As Sana's is."""
+    own = diffusers.DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
+    able = ("DPM++ 2M", "DPM++ SDE", "DPM++ 2M SDE", "DPM++ 2M SDE Heun", "DPM++ 3M SDE", "UniPC")
+    if name not in able:
+        with pytest.raises(InvalidRequest, match=f"has {', '.join(able).replace('+', '.')}") as refused:
+            check_sampler(name, own)
+        assert refused.value.param == "sampler"
+        return
+    made = scheduler_for(name, own)
+    made.set_timesteps(8)
+    clean, noisy = torch.full((1, 4000), 0.5), torch.randn(1, 4000, generator=torch.Generator().manual_seed(1))
+    for time in made.timesteps:
+        velocity = (noisy - clean) / (float(time) / 1000)
+        noisy = made.step(velocity, time, noisy, return_dict=False)[0]
+    assert float((noisy - clean).abs().max()) < 0.01
 
 
 @pytest.mark.parametrize("family", ["flux1", "flux2_klein"])

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from limner.engine import Engine, ModelSource, probe
 from limner.engine.probe import Kind, Probe
-from limner.engine.weights import Weights, on_disk
+from limner.engine.weights import Weights, on_disk, variant_of
 from limner.errors import InvalidRequest
 from tests.engine.conftest import tiny
 
@@ -51,6 +51,16 @@ def test_copies_in_other_precisions_and_formats_do_not_count(tmp_path: Path) -> 
     found = weights_of(tmp_path)
     assert found is not None
     assert (found.parameters, found.in_memory_bytes(2)) == (110, 220)
+
+
+def test_a_copy_in_another_precision_counts_where_it_is_the_only_one(tmp_path: Path) -> None:
+    folder(tmp_path, unet__model=100, vae__model=10)
+    (tmp_path / "unet" / "model.safetensors").rename(tmp_path / "unet" / "model.fp16.safetensors")
+    save_file({"w": torch.zeros(3)}, tmp_path / "unet" / "model.non_ema.safetensors")
+    found = weights_of(tmp_path)
+    assert found is not None
+    assert found.parameters == 110
+    assert variant_of(tmp_path) == "fp16"
 
 
 def test_of_formats_without_a_header_the_files_size_counts(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from limner.accounts.caller import SCOPES
 from limner.accounts.keyring import REFRESH_S, Demand, Keyring
 from limner.accounts.keys import NewKey
 from limner.config import Settings
-from limner.errors import InvalidRequest
 from limner.secrets_file import secret_for
 from limner.store import Store
 
@@ -67,10 +66,7 @@ def load_pepper(settings: Settings) -> bytes:
 
     Raises InvalidRequest where that file is damaged.
     """
-    try:
-        return secret_for(settings.data / PEPPER_FILE, settings.secret)
-    except ValueError as error:
-        raise InvalidRequest(str(error), param="secret") from error
+    return secret_for(settings.data / PEPPER_FILE, settings.secret)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from limner.backends.working import outcome
 from limner.core import Picture
 from limner.errors import LimnerError, NotReady
 
@@ -53,7 +54,7 @@ class EngineGrounder:
         return await self._on_thread(lambda: self._loaded().mask(picture, words))
 
     async def aclose(self) -> None:
-        """Free the model and its thread once what runs has ended; nobody who still waits is answered."""
+        """Free the model and its thread once what runs has ended; who still waits is told NotReady."""
         self._closed = True
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
         self._model = None
@@ -61,7 +62,12 @@ class EngineGrounder:
     async def _on_thread(self, work: Callable[[], T]) -> T:
         if self._closed:
             raise NotReady("the server is shutting down")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        doing = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        try:
+            await asyncio.wait({doing})
+        finally:
+            doing.cancel()  # what nobody waits for any more need not begin
+        return outcome(doing)
 
     def _loaded(self) -> "Grounding":
         """The model; only ever called on its thread, so that it is loaded once."""

@@ -163,7 +163,9 @@ def _within(param: ParamSpec, value: ParamValue) -> tuple[ParamValue, tuple[Warn
 def _nearest(param: ParamSpec, value: ParamValue) -> ParamValue:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    bounded = min(max(value, param.minimum or -math.inf), math.inf if param.maximum is None else param.maximum)
+    least = -math.inf if param.minimum is None else param.minimum
+    most = math.inf if param.maximum is None else param.maximum
+    bounded = min(max(value, least), most)
     try:
         return checked(param, round(bounded) if param.type == "integer" else bounded)
     except InvalidRequest:  # between two steps of a parameter that has them

@@ -9,10 +9,13 @@ import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
 from time import monotonic
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from limner.core import Event, Finished, Progress
+from limner.errors import NotReady
 
+T = TypeVar("T")
+_CLOSING = "the server is shutting down"
 Tell: TypeAlias = Callable[[int, int], None]
 """Steps done, of how many. Raises where nobody waits for the work any more, which ends it."""
 
@@ -27,9 +30,24 @@ class _Unwanted(BaseException):
     """Thrown into work that was cancelled; no ``except Exception`` on the way may swallow it."""
 
 
+def outcome(done: asyncio.Future[T]) -> T:
+    """What work on a thread came to. Raises NotReady where its executor was shut down before it began."""
+    if done.cancelled():
+        raise NotReady(_CLOSING)
+    return done.result()
+
+
+def _begun(threads: Executor, work: Callable[[Tell], Finished], tell: Tell) -> asyncio.Future[Finished]:
+    try:
+        return asyncio.get_running_loop().run_in_executor(threads, work, tell)
+    except RuntimeError as error:  # after its shutdown an executor takes nothing
+        raise NotReady(_CLOSING) from error
+
+
 async def working(threads: Executor, work: Callable[[Tell], Finished]) -> AsyncGenerator[Event, None]:
-    """What ``work`` tells as Progress, of which only the latest is kept, then what it returns; raises what it raises.
-    Closing the iterator ends the work at the next step that it tells, or before it has begun."""
+    """What ``work`` tells as Progress, of which only the latest is kept, then what it returns; raises what it raises,
+    and NotReady where the threads end before the work has begun. Closing the iterator ends the work at the next step
+    that it tells, or before it has begun."""
     loop, news, left = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
     latest: list[Progress] = []
 
@@ -43,7 +61,7 @@ async def working(threads: Executor, work: Callable[[Tell], Finished]) -> AsyncG
         with contextlib.suppress(RuntimeError):  # after the loop has closed nobody listens
             loop.call_soon_threadsafe(note, Progress(step, total_steps))
 
-    doing = loop.run_in_executor(threads, work, tell)
+    doing = _begun(threads, work, tell)
     doing.add_done_callback(lambda _: news.set())
     try:
         while latest or not doing.done():
@@ -52,7 +70,7 @@ async def working(threads: Executor, work: Callable[[Tell], Finished]) -> AsyncG
             else:
                 news.clear()
                 await news.wait()
-        yield doing.result()
+        yield outcome(doing)
     finally:
         left.set()
         doing.cancel()

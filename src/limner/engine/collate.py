@@ -111,6 +111,10 @@ def guess_family(names: Sequence[str]) -> Family:
     return Family(names[0], rules)
 
 
+class Alone:
+    """The key, or a part of it, of a call that merges with no other: equal to nothing but itself."""
+
+
 class Collator:
     """Binds, compares, merges and splits the calls of one module."""
 
@@ -134,17 +138,17 @@ class Collator:
         """Calls with equal keys may be merged. ``fingerprint`` hashes a tensor's values (it may synchronise)."""
         rows = self.rows(arguments)
         masks = set(self.family.masks.values())
-        parts = (
-            (name, self._part(name, value, rows, fingerprint))
+        parts = {
+            name: self._part(name, value, rows, fingerprint)
             for name, value in sorted(arguments.items())
             if name not in masks
-        )
-        return tuple(parts)
+        }
+        return next((part for part in parts.values() if isinstance(part, Alone)), tuple(parts.items()))
 
     def _part(self, name: str, value: Any, rows: int, fingerprint: Fingerprint) -> Hashable:
         rule = self.family.rules.get(name)
         if rule is Rule.SCALARS and value is not None:
-            return str(value.dtype) if isinstance(value, torch.Tensor) else type(value).__name__
+            return _scalar(value, rows)
         if value is None or isinstance(value, bool | int | float | str):
             return repr(value)
         match rule, value:
@@ -162,17 +166,17 @@ class Collator:
                 return tuple((k, _trailing(v, 1)) for k, v in sorted(value.items()))
             case Rule.RESIDUALS, list() | tuple() if all(v.shape[0] == rows for v in value):
                 return tuple(_trailing(v, 1) for v in value)
-            case _, dict() if not any(isinstance(v, torch.Tensor) for v in value.values()):
+            case _, dict() if all(map(_is_plain, value.values())):
                 return repr(sorted(value.items()))
-        return object()
+        return Alone()
 
     def _items(self, name: str, value: list[Any]) -> Hashable:
         if not all(isinstance(item, torch.Tensor) for item in value):
             # Plain values such as img_shapes: models read the first row's only, so every row's must be the same.
-            return repr(value[0]) if all(map(_is_plain, value)) and value.count(value[0]) == len(value) else object()
+            return repr(value[0]) if all(map(_is_plain, value)) and value.count(value[0]) == len(value) else Alone()
         if name == self.family.batch:
             shapes = {tuple(item.shape) for item in value}
-            return (shapes.pop(), str(value[0].dtype)) if len(shapes) == 1 else object()
+            return (shapes.pop(), str(value[0].dtype)) if len(shapes) == 1 else Alone()
         return _trailing(value[0], 1)
 
     def merge(self, calls: Sequence[Arguments]) -> Arguments:
@@ -221,7 +225,13 @@ class Collator:
 def _is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(_is_plain(item) for item in value)
-    return isinstance(value, bool | int | float | str)
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _scalar(value: Any, rows: int) -> Hashable:
+    if isinstance(value, torch.Tensor):
+        return str(value.dtype) if value.ndim < 2 and value.numel() in (1, rows) else Alone()
+    return type(value).__name__ if isinstance(value, int | float) else Alone()
 
 
 def _trailing(tensor: torch.Tensor, dims: int) -> Hashable:

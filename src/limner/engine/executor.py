@@ -160,7 +160,7 @@ class Lane:
             return
         elapsed_s = perf_counter() - began
         self._tally.forward(first.point.stage, len(calls), elapsed_s)
-        if first.point.collator is not None:
+        if first.merges:
             self._curve(first).observe(len(calls), elapsed_s)
         for live, call in batch:
             share_s = elapsed_s * call.count / len(calls)
@@ -177,9 +177,8 @@ class Lane:
         if is_out_of_memory(error):
             free_memory()
             self._tally.out_of_memory()
-            if len(self._caps) > _MOST_KEYS:
-                self._caps.clear()
-            self._caps[batch[0][1].key] = max(1, size // 2)
+            if size > 1:  # a lone call that finds no room says nothing of how many there is room for
+                self._lower_cap(batch[0][1].key, size // 2)
         if size == 1:
             self._resume(batch[0][0], error=error)
             return
@@ -189,6 +188,11 @@ class Lane:
                 guess.failed = not is_out_of_memory(error)
             call.foreseen = ()
             self._forward([(live, call)])
+
+    def _lower_cap(self, key: object, size: int) -> None:
+        if len(self._caps) > _MOST_KEYS:
+            self._caps.clear()
+        self._caps[key] = size
 
     def _resume(self, live: Live, output: Any = None, *, error: BaseException | None = None) -> None:
         assert live.fiber is not None

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
-from limner.engine.devices import Device
-from limner.engine.failures import let_go
+from limner.engine.devices import Device, free_memory
+from limner.engine.failures import is_out_of_memory, let_go
 from limner.engine.probe import Kind, Probe, probe, weights_revision
 from limner.engine.processor import tune
 from limner.engine.sample import LoadedModel, ModelSource
+from limner.engine.weights import on_disk, variant_of
 from limner.errors import InvalidRequest, NotReady
 
 log = logging.getLogger(__name__)
@@ -22,9 +23,20 @@ log = logging.getLogger(__name__)
 def load_pipeline(source: ModelSource, device: Device) -> tuple[Any, LoadedModel]:
     """A pipeline on ``device`` and what identifies it. Blocks; may download.
 
-    Raises InvalidRequest for a source that is not a model, NotReady where a hub cannot be reached.
+    Raises InvalidRequest for a source that is not a model, NotReady where a hub cannot be reached or memory is short.
     """
     found = probe(source)
+    try:
+        return _loaded(source, found, device)
+    except Exception as error:
+        let_go(error)  # the reason is kept for as long as the server runs
+        if not is_out_of_memory(error):
+            raise
+        free_memory()
+        raise _no_room(source, found, device) from error
+
+
+def _loaded(source: ModelSource, found: Probe, device: Device) -> tuple[Any, LoadedModel]:
     pipeline, origin = _read(source, found, device.dtype)
     _keep_vae_precise(pipeline, device.dtype)
     pipeline.to(device.name)
@@ -48,7 +60,7 @@ def _read(source: ModelSource, found: Probe, dtype: torch.dtype) -> tuple[Any, P
         match found.kind:
             case Kind.DIRECTORY:
                 assert found.path is not None
-                return diffusers.DiffusionPipeline.from_pretrained(str(found.path), dtype=dtype), found.path
+                return _pipeline(str(found.path), dtype=dtype), found.path
             case Kind.SINGLE_FILE:
                 assert found.path is not None
                 return _single_file(found, source, dtype), found.path
@@ -58,10 +70,20 @@ def _read(source: ModelSource, found: Probe, dtype: torch.dtype) -> tuple[Any, P
     except (InvalidRequest, NotReady):
         raise
     except Exception as error:
-        let_go(error)  # the reason is kept for as long as the server runs
+        if is_out_of_memory(error):
+            raise
         raise explain(source, error) from error
     finally:
         torch.set_default_dtype(default)  # diffusers leaves another one behind where a model cannot be built
+
+
+def _pipeline(folder: str, **given: Any) -> Any:
+    """The pipeline in ``folder``, or of that id at a hub."""
+    import diffusers
+
+    path = Path(folder)
+    variant = variant_of(path) if path.is_dir() else None
+    return diffusers.DiffusionPipeline.from_pretrained(folder, variant=variant, **given)
 
 
 def _single_file(found: Probe, source: ModelSource, dtype: torch.dtype) -> Any:
@@ -85,7 +107,7 @@ def _single_file(found: Probe, source: ModelSource, dtype: torch.dtype) -> Any:
     if found.path.suffix == ".gguf":
         extra_args["quantization_config"] = diffusers.GGUFQuantizationConfig(compute_dtype=dtype)
     denoiser = model_cls.from_single_file(str(found.path), config=base, subfolder=part, dtype=dtype, **extra_args)
-    return diffusers.DiffusionPipeline.from_pretrained(base, dtype=dtype, **{part: denoiser})
+    return _pipeline(base, dtype=dtype, **{part: denoiser})
 
 
 def _base_beside(file: Path) -> str | None:
@@ -101,6 +123,13 @@ def _keep_vae_precise(pipeline: Any, dtype: torch.dtype) -> None:
         if dtype is torch.float16:
             vae.to(torch.float32)
         vae.register_to_config(force_upcast=False)
+
+
+def _no_room(source: ModelSource, found: Probe, device: Device) -> NotReady:
+    weights = on_disk(source, found)
+    size = None if weights is None else weights.in_memory_bytes(device.dtype.itemsize)
+    told = "" if size is None else f": its weights take {size / 1e6:,.0f} MB"
+    return NotReady(f"{source.source} does not fit into the memory of {device.name}{told}")
 
 
 def be_quiet() -> None:

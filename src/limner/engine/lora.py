@@ -17,6 +17,7 @@ from weakref import WeakSet
 import torch
 
 from limner.core import Lora
+from limner.engine.probe import safetensors_names
 from limner.engine.stats import Uses
 from limner.errors import InvalidRequest
 
@@ -157,6 +158,7 @@ class Adapters:
         if not hasattr(self._pipeline, "load_lora_weights"):
             raise InvalidRequest(f"{type(self._pipeline).__name__} takes no LoRA", param="lora")
         try:
+            _require_no_dora(Path(_location(lora.path)))
             found = self._pipeline.lora_state_dict(_location(lora.path), use_safetensors=True)
             for key, weights in (found[0] if isinstance(found, tuple) else found).items():
                 self._require_row_wise(key, weights)
@@ -202,6 +204,15 @@ class Adapters:
                     self._hooked.add(layer)
                     layer.register_forward_hook(_add_terms)
         return reached
+
+
+def _require_no_dora(local: Path) -> None:
+    """Raise ValueError for DoRA's magnitudes by kohya's name: diffusers leaves them out of what it reads. A hub's file
+    is not looked at."""
+    for file in [local] if local.is_file() else sorted(local.glob("*.safetensors")):
+        scales = sorted(name for name in safetensors_names(file) if "dora_scale" in name)
+        if scales:
+            raise ValueError(f"{scales[0]} of {file.name} is no low-rank term")
 
 
 def _submodule(module: Any, path: str) -> torch.nn.Module | None:

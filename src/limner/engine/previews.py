@@ -78,7 +78,7 @@ def estimate_clean(
     kind = getattr(scheduler.config, "prediction_type", "epsilon")
     if kind == "sample":
         return output
-    if type(scheduler).__name__.startswith(("Euler", "Heun", "LMS", "KDPM2")):
+    if type(scheduler).__name__.startswith(("Euler", "Heun", "LMS", "KDPM2", "DPMSolverSDE")):
         sigma = scheduler.sigmas[index].to(x)
         if kind == "v_prediction":
             return output * (-sigma / (sigma**2 + 1) ** 0.5) + x / (sigma**2 + 1)

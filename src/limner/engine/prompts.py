@@ -14,9 +14,11 @@ import torch
 
 from limner.engine.stats import Uses
 
-# Arguments of a pipeline that no text encoding depends on; all others are part of the key, because pipelines read
-# some of them (guidance, clip_skip) from themselves instead of passing them to encode_prompt.
-_UNRELATED = frozenset({"num_inference_steps", "height", "width", "strength", "image", "mask_image"})
+# Arguments of a pipeline that no text encoding depends on, and texts, which count as they are passed to encode_prompt:
+# the empty one is the same beside all prompts. The others are part of the key, because pipelines read some of them
+# (guidance, clip_skip) from themselves instead of passing them.
+_TEXTS = frozenset(f"{sign}prompt{number}" for sign in ("", "negative_") for number in ("", "_2", "_3", "_4"))
+_UNRELATED = _TEXTS | {"num_inference_steps", "height", "width", "strength", "image", "mask_image"}
 
 
 class _Uncacheable(Exception):

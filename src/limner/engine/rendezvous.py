@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 
 from limner.engine import fibers
-from limner.engine.collate import Arguments, Collator, Fingerprint
+from limner.engine.collate import Alone, Arguments, Collator, Fingerprint
 from limner.engine.foresight import Guess
 from limner.engine.lora import Weights, mixing
 from limner.engine.sample import Stage
@@ -53,6 +53,11 @@ class Call:
         """Rows along the batch dimension."""
         assert self.point.collator is not None, "only a denoiser's call has rows"
         return self.point.collator.rows(self.arguments)
+
+    @property
+    def merges(self) -> bool:
+        """Whether there can be another call that it merges with."""
+        return not isinstance(self.key, Alone)
 
     @property
     def count(self) -> int:
@@ -120,14 +125,15 @@ class Point:
     ) -> Call:
         """Describe one call, with a key of its own where it cannot merge."""
         if self.collator is None or not self.merges:
-            return Call(self, args, kwargs, object(), loras)
+            return Call(self, args, kwargs, Alone(), loras)
         arguments = self.collator.bind(args, kwargs)
         return Call(self, (), arguments, self.key(arguments, fingerprint), loras)
 
     def key(self, arguments: Arguments, fingerprint: Fingerprint) -> Hashable:
         """What calls of this point that can merge have in common."""
         assert self.collator is not None
-        return id(self), self.collator.key(arguments, fingerprint)
+        key = self.collator.key(arguments, fingerprint)
+        return key if isinstance(key, Alone) else (id(self), key)
 
     def run(self, calls: Sequence[Call]) -> list[Any]:
         """One real forward for calls of equal keys; one output each. Runs in the caller's thread, without gradients."""

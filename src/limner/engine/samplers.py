@@ -7,7 +7,7 @@ sample's pipeline; betas, shift and prediction type stay the model's. Imports no
 import functools
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from limner.errors import InvalidRequest
@@ -60,11 +60,12 @@ FLOW_SAMPLERS: Mapping[str, tuple[str, str]] = {
 
 def check_sampler(name: str, own: Any) -> None:
     """Raise InvalidRequest for a sampler that is in no table, or that a model with the scheduler ``own`` cannot use:
-    flow matching has no noise schedule of betas."""
+    flow matching has no noise schedule of betas, and few schedulers know its own."""
     if name not in SAMPLERS:
         raise InvalidRequest(f"no sampler {name!r}; there are: {', '.join(SAMPLERS)}", param="sampler")
-    if _flows(own) and name not in FLOW_SAMPLERS:
-        told = f"flow matching, as {type(own).__name__} does it, has {' and '.join(FLOW_SAMPLERS)}"
+    able = _samplers_for(own)
+    if name not in able:
+        told = f"flow matching, as {type(own).__name__} does it, has {', '.join(able)}"
         raise InvalidRequest(f"sampler {name!r} cannot be used: {told}", param="sampler")
     if not _flows(own) and "beta_schedule" not in getattr(own, "config", {}):
         raise InvalidRequest(
@@ -83,7 +84,7 @@ def scheduler_for(name: str, own: Any) -> Any:
 
     class_name, options = SAMPLERS[name]
     cls = getattr(diffusers, class_name)
-    takes = inspect.signature(cls.__init__).parameters
+    takes = _parameters(cls)
     # What the class does not have is left out: diffusers would log a warning about each of it. Keys that begin with an
     # underscore say which values are only defaults of the model's own scheduler class.
     kept = (takes.keys() - _SCHEDULES) | {key for key in own.config if key.startswith("_")}
@@ -96,6 +97,23 @@ def seed_noise(scheduler: Any, generator: Any) -> None:
     its pipeline passes none: pipelines of flow matching do not, and the global one knows no seeds."""
     if "generator" in inspect.signature(scheduler.step).parameters:
         scheduler.step = functools.partial(scheduler.step, generator=generator)
+
+
+def _samplers_for(own: Any) -> Sequence[str]:
+    """Names of the samplers that go with the scheduler ``own``. Where a scheduler of noise schedules is set up for flow
+    matching, classes that can be set up so too are left, and of those the names that say no schedule."""
+    if _flows(own):
+        return tuple(FLOW_SAMPLERS)
+    if not getattr(own, "config", {}).get("use_flow_sigmas"):
+        return tuple(SAMPLERS)
+    import diffusers
+
+    plain = (name for name, _, _, _ in _TABLE)
+    return tuple(name for name in plain if "use_flow_sigmas" in _parameters(getattr(diffusers, SAMPLERS[name][0])))
+
+
+def _parameters(cls: Any) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(cls.__init__).parameters
 
 
 def _flows(own: Any) -> bool:

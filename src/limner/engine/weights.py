@@ -50,15 +50,29 @@ def _snapshot(source: ModelSource) -> Path | None:
     return next((Path(file).parent for file in files if isinstance(file, str)), None)
 
 
+def variant_of(folder: Path) -> str | None:
+    """The variant, such as fp16, that the pipeline in ``folder`` is loaded in: a part of it is there in no other form.
+    None where every part is there in its plain form."""
+    return min((variant for part in _parts(folder) if (variant := _weights_in(part)[0])), default=None)
+
+
 def _weight_files(folder: Path) -> list[Path]:
-    """The files that a pipeline's components, or a model of transformers, are loaded from: one format each, without
-    variants."""
-    found: list[Path] = []
+    """The files that a pipeline's components, or a model of transformers, are loaded from: one format each."""
+    return [file for part in _parts(folder) for file in _weights_in(part)[1]]
+
+
+def _parts(folder: Path) -> list[Path]:
     is_whole = (folder / CONFIG).is_file() and not (folder / INDEX).is_file()
-    for part in [folder] if is_whole else sorted(path for path in folder.iterdir() if path.is_dir()):
-        by_format = ([f for f in sorted(part.glob(f"*{suffix}")) if not _VARIANT.search(f.name)] for suffix in _FORMATS)
-        found += next((files for files in by_format if files), [])
-    return found
+    return [folder] if is_whole else sorted(path for path in folder.iterdir() if path.is_dir())
+
+
+def _weights_in(part: Path) -> tuple[str, list[Path]]:
+    """A component's variant, "" where it is there in its plain form, and its files."""
+    files = sorted(file for file in part.iterdir() if file.suffix in _FORMATS)
+    variants = {file: found[1] if (found := _VARIANT.search(file.name)) else "" for file in files}
+    chosen = min(variants.values(), default="")
+    alike = [file for file in files if variants[file] == chosen]
+    return chosen, next((of for form in _FORMATS if (of := [file for file in alike if file.suffix == form])), [])
 
 
 def _sum(files: list[Path]) -> Weights:

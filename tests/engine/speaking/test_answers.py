@@ -57,6 +57,8 @@ def test_equal_things_are_counted(question: str) -> None:
         (PAIR, "what is in the background?", "The background is plain white."),
         (PAIR, "is the background black?", "No. The background is plain white."),
         (PAIR, "where is the cat?", "There is no cat here; I see a red circle and a blue square."),
+        (LAND, "Welche Farbe hat der Hut?", "The house is orange and the background is grass by day."),
+        (LAND, "what colour are the boots?", "The house is orange and the background is grass by day."),
         (LAND, "where is the house?", "The orange house is on the grass, on the left."),
         (LAND, "where is the sun?", "The sun is in the sky."),
         (LAND, "is there a sun?", "Yes, I see a sun."),
