@@ -13,7 +13,8 @@ HEADER = """# The command line
 `limner COMMAND --help` says the same as this page. Scripts can rely on it: commands, options, exit codes and what goes
 to stdout stay as they are.
 
-- **stdout** gets the result and nothing else: the paths of the files written, one a line, or the list asked for.
+- **stdout** gets the result and nothing else: the paths of the files written, one a line, with `-o -` the picture
+  itself, or the list asked for.
 - **stderr** gets the rest: a progress bar where it is a terminal, then one line with the values really used
   (`model=sketch size=256x256 seed=7 ...`), warnings about what was not done as asked, and errors as one line each.
 - `--server` and `--api-key` may stand in the environment as `LIMNER_SERVER` and `LIMNER_API_KEY`. Without a server,

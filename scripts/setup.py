@@ -77,9 +77,15 @@ def set_up(venv: Path, *, dev: bool) -> None:
     fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once would tread on each other; released when we exit
     python = ensure_venv(venv)
     unfinished = venv / ".unfinished"
-    if unfinished.exists():
+    interrupted = unfinished.exists()
+    try:
+        unfinished.touch()
+    except OSError as error:
+        raise SetupError(
+            f"cannot write to {_shown(venv)}: {error.strerror}. Remove it, if it is another user's"
+        ) from error
+    if interrupted:
         remove_broken(python)
-    unfinished.touch()
     install_torch(python)
     names = ["run.txt", "dev.txt"] if dev else ["run.txt"]
     say("installing the locked packages (" + ", ".join(names) + ")")

@@ -170,3 +170,18 @@ def test_a_checkout_may_lie_anywhere_and_is_set_up_once(tmp_path: Path) -> None:
     line = ["make", "-C", str(checkout), "--no-print-directory", "setup", "PYTHON=./python"]
     said = [subprocess.run(line, capture_output=True, text=True, check=True, env=variables).stdout for _ in range(2)]
     assert said == ["set up beside ''\n", "make: Nothing to be done for 'setup'.\n"]
+
+
+def test_what_the_tests_read_goes_with_the_sources() -> None:
+    whole = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    included = set(whole["tool"]["hatch"]["build"]["targets"]["sdist"]["include"])
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    read = {name for name in re.findall(r'(?:ROOT|parent) / "(\w+)"', text) if (ROOT / name).is_dir()}
+    assert {"deploy", "docs"} <= read <= included
+
+
+def test_an_environment_that_cannot_be_written_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    venv = tmp_path / "another-users"
+    monkeypatch.setattr(setup, "ensure_venv", lambda venv: venv / "bin" / "python")
+    with pytest.raises(setup.SetupError, match=r"cannot write to .*another-users: No such file or directory"):
+        setup.set_up(venv, dev=False)

@@ -154,6 +154,11 @@ class Job:
         """What was recorded last."""
         return self._history[-1] if self._history else None
 
+    @property
+    def said(self) -> str:
+        """The words recorded so far."""
+        return "".join(event.text for event in self._history if isinstance(event, Words))
+
     def cancel(self, reason: ClientLeft) -> None:
         """Ask for the work to stop; followers then see the first ``reason``. Does nothing once the job is done."""
         self.cancellation = self.cancellation or reason
@@ -249,7 +254,7 @@ class Job:
         async with self._changed:
             if self.done:
                 return
-            heard = "".join(event.text for event in self._history if isinstance(event, Words))
+            heard = self.said
             if outcome.text and outcome.text != heard and outcome.text.startswith(heard):
                 self._history.append(Words(outcome.text[len(heard) :]))
             self._history.append(outcome)

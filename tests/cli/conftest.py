@@ -88,6 +88,7 @@ class Scripted:
     body: bytes = b"{}"
     kind: str = "application/json"
     delay_s: float = 0.0
+    headers: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
 
@@ -118,7 +119,8 @@ def scripted() -> Iterator[Scripted]:
             status, reply = script.status, script.body  # a test may change them meanwhile
             with contextlib.suppress(ConnectionError):  # or a trace would be told to the next test
                 self.send_response(status)
-                self.send_header("content-type", script.kind)
+                for name, value in {"content-type": script.kind, **script.headers}.items():
+                    self.send_header(name, value)
                 self.send_header("content-length", str(len(reply)))
                 self.end_headers()
                 self.wfile.write(reply)

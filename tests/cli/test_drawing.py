@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -17,8 +18,9 @@ import httpx2
 import pytest
 from PIL import Image
 
-from limner import errors, runtime
+from limner import cli, errors, runtime
 from limner.catalogue import ModelSpec
+from limner.cli.drawing import write
 from limner.cli.exits import ExitCode
 from limner.cli.progress import watching
 from limner.config import Settings
@@ -205,6 +207,60 @@ def test_a_full_disk_is_told_with_the_name(run: Run, where: list[str], tmp_path:
     (tmp_path / "full.png").symlink_to("/dev/full")
     ran = run("generate", "x", "-q", *options, *where)
     assert (ran.code, ran.out, ran.err) == (ExitCode.FAILED, "", f"limner: {options[1]!r}: No space left on device\n")
+
+
+def test_a_disk_that_fills_up_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"before")
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, allowed[1]))
+    try:
+        with pytest.raises(OSError, match=r"a\.png"):
+            write(path, bytes(2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
+
+
+def test_a_file_that_is_replaced_keeps_its_mode_and_its_links(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    path, link = tmp_path / "there" / "a.png", tmp_path / "link.png"
+    path.write_bytes(b"before")
+    path.chmod(0o640)
+    link.symlink_to(path)
+    write(link, b"after")
+    assert (path.read_bytes(), path.stat().st_mode & 0o777, link.is_symlink()) == (b"after", 0o640, True)
+
+
+@pytest.mark.parametrize("command", [["generate", "x"], ["edit", "in.png", "x"]])
+def test_stdout_gets_one_picture_and_nothing_else(
+    where: list[str],
+    source: Path,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+) -> None:
+    monkeypatch.chdir(source.parent)
+    monkeypatch.setenv("LIMNER_DATA", str(source.parent / "data"))
+    assert cli.main([*command, "-o", "-", "--format", "webp", *where]) == ExitCode.OK
+    with Image.open(io.BytesIO(capfdbinary.readouterr().out)) as picture:
+        assert picture.format == "WEBP"
+    assert list(source.parent.glob("*.*")) == [source]
+
+
+def test_stdout_takes_no_second_picture(run: Run, where: list[str]) -> None:
+    ran = run("generate", "x", "-o", "-", "-n", 2, *where)
+    assert (ran.code, ran.out, ran.err) == (
+        ExitCode.INVALID,
+        "",
+        "limner: -o - takes one picture, not -n 2: name a file\n",
+    )
+
+
+def test_a_slash_at_the_end_means_a_directory(run: Run, where: list[str], tmp_path: Path) -> None:
+    ran = run("generate", "x", "-o", "new/", *where)
+    assert (ran.code, "'new/' is a directory, name a file" in ran.err) == (ExitCode.INVALID, True)
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_unknown_model_is_named(run: Run, live: str) -> None:

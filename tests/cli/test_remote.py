@@ -2,7 +2,9 @@
 
 import base64
 import json
+import logging
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -108,6 +110,11 @@ def test_pictures_of_a_stream_are_put_in_order(run: Run, scripted: Scripted) -> 
         (200, "application/json", b"[]"),
         (200, "application/json", b'{"data": [{"url": "http://x"}]}'),
         (200, "application/json", b'{"data": []}'),
+        (200, "application/json", b'{"data": ["a picture"]}'),
+        (200, "application/json", b'{"data": [{"b64_json": "AAAA"}], "limner": null}'),
+        (200, "application/json", b'{"data": [{"b64_json": "AAAA"}], "limner": {"effective": ["x"]}}'),
+        (200, "application/json", b'{"data": [{"b64_json": "AAAA"}], "limner": {"warnings": ["x"]}}'),
+        (200, "text/event-stream", b'data: {"type": "x.completed", "b64_json": "AAAA", "image_index": "first"}\n\n'),
         (200, "text/event-stream", b": keep-alive\n\n"),
         (500, "text/plain", b"out of paper"),
     ],
@@ -120,6 +127,44 @@ def test_an_answer_that_makes_no_sense_is_a_failure_and_no_traceback(
     assert (ran.code, ran.out) == (ExitCode.FAILED, "")
     assert ran.err.count("\n") == 1
     assert "unexpected failure" not in ran.err
+
+
+@pytest.mark.parametrize("body", [{"data": ["sketch"]}, {"data": [{}]}, {"data": None}])
+def test_models_that_make_no_sense_are_a_failure(run: Run, scripted: Scripted, body: dict[str, object]) -> None:
+    scripted.answer(200, body)
+    ran = run("models", "--server", scripted.url)
+    assert (ran.code, ran.err) == (
+        ExitCode.FAILED,
+        "limner: the server answered /v1/models without a list of models\n",
+    )
+
+
+def test_a_description_that_makes_no_sense_is_a_failure(run: Run, scripted: Scripted, tmp_path: Path) -> None:
+    (tmp_path / "in.png").write_bytes(PNG)
+    scripted.answer(200, {"text": "a cat", "limner": None})
+    ran = run("describe", "in.png", "--server", scripted.url)
+    assert (ran.code, "is --server a limner server?" in ran.err) == (ExitCode.FAILED, True)
+
+
+def test_an_answer_that_cannot_be_unpacked_is_told(run: Run, scripted: Scripted) -> None:
+    scripted.headers, scripted.body = {"content-encoding": "gzip"}, b"not gzip"
+    ran = run("models", "--server", scripted.url)
+    assert (ran.code, "unexpected failure" in ran.err) == (ExitCode.UNREACHABLE, False)
+
+
+@pytest.mark.parametrize(
+    ("location", "advice"),
+    [
+        ("https://host:8443/images/v1/models", "use --server https://host:8443/images\n"),
+        ("https://me:my-password@host/v1/models", "use --server https://host\n"),
+        ("/login", "/login: this is no limner server's answer\n"),
+    ],
+)
+def test_a_redirect_is_told_with_where_it_leads(run: Run, scripted: Scripted, location: str, advice: str) -> None:
+    scripted.status, scripted.headers = 301, {"location": location}
+    ran = run("models", "--server", scripted.url)
+    assert (ran.code, ran.err.count("\n")) == (ExitCode.INVALID, 1)
+    assert ran.err.endswith(advice)
 
 
 def test_nobody_there_is_its_own_code(run: Run) -> None:
@@ -185,6 +230,21 @@ def test_a_stand_in_is_named(run: Run, scripted: Scripted) -> None:
     assert first.split() == ["sketch", "ready", "generate"]
     assert second == "large/model  ready  drawn by sketch  edit"
     assert "drawn by" not in run("models").out
+
+
+@pytest.mark.parametrize(
+    ("command", "work", "has_it"), [("models", "models._of_catalogue", True), ("usage", "usage.print_usage", False)]
+)
+def test_a_hint_names_an_option_that_the_command_has(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: str, work: str, has_it: bool
+) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(f"limner.cli.{work}", fail)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    ran = run(command)
+    assert (ran.code, "ZeroDivisionError" in ran.err, "--log-level" in ran.err) == (ExitCode.FAILED, True, has_it)
 
 
 def test_models_of_the_catalogue(run: Run) -> None:

@@ -288,6 +288,25 @@ sys.exit(cli.main(["serve", "--port", "0"]))
 """
 
 
+LOADING = """
+import asyncio, sys, time
+from contextlib import asynccontextmanager
+from limner import cli
+from limner.api import serve
+from tests.fakes import FakeBackend, opener
+
+@asynccontextmanager
+async def open_service(settings, specs):
+    asyncio.get_running_loop().run_in_executor(None, time.sleep, 20)
+    async with opener(FakeBackend(), loading=True)(settings) as service:
+        yield service
+
+serve.find_models = lambda settings: ()
+serve.open_service = open_service
+sys.exit(cli.main(["serve", "--port", "0"]))
+"""
+
+
 @dataclass(frozen=True)
 class Process:
     """A server in a process of its own, which signals can be sent to."""
@@ -312,10 +331,10 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     """Starts a server whose steps take ``step_s``, with settings."""
     started: list[subprocess.Popen[str]] = []
 
-    def start_server(*, step_s: float, **settings: object) -> Process:
+    def start_server(*, step_s: float, program: str = SERVER, **settings: object) -> Process:
         environment = {f"LIMNER_{name.upper()}": str(value) for name, value in settings.items()}
         popen = subprocess.Popen(
-            [sys.executable, "-c", SERVER, str(step_s)],
+            [sys.executable, "-c", program, str(step_s)],
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
@@ -374,6 +393,15 @@ def test_told_twice_a_server_leaves_at_once(start: Callable[..., Process]) -> No
     server.popen.communicate(timeout=5)
     assert server.popen.returncode == 128 + signal.SIGTERM
     running.close()
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_does_not_wait_for_a_model_that_loads(start: Callable[..., Process], told: signal.Signals) -> None:
+    server = start(step_s=0, program=LOADING)
+    server.popen.send_signal(told)
+    told_s = time.monotonic()
+    assert "Traceback" not in server.left()
+    assert time.monotonic() - told_s < 10
 
 
 @pytest.mark.parametrize("drain_s", [0, 1])

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,11 @@ from limner.errors import (
     Overloaded,
 )
 from limner.jobs import Outcome, Submission
+from limner.service import Service
 from limner.service.worker import Ended
 from limner.store import ImageRow, JobFilter
 from limner.store.rows import Hook
-from tests.fakes import FakeBackend, opener
+from tests.fakes import FakeBackend, opener, until
 
 STEPS = {"num_inference_steps": 2}
 
@@ -179,6 +181,47 @@ async def test_a_waiting_job_can_be_cancelled(settings: Settings) -> None:
         await service.cancel(second)
         assert second.status == "cancelled"
         await asyncio.wait_for(first.result(), 10)
+
+
+async def test_a_job_cancelled_while_it_waits_ends_like_any_other(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    one_at_once = settings.model_copy(update={"jobs_at_once": 1})
+    ends: list[str] = []
+    async with opener(FakeBackend(delay_s=0.05))(one_at_once) as service:
+        first = await service.submit(ask(params={"num_inference_steps": 50}))
+        second = await service.submit(ask())
+        again = await service.find(second.id)
+        service.on_job_end.append(lambda: ends.append(second.status))
+        with caplog.at_level("INFO", "limner.service.figures"):
+            await asyncio.gather(service.cancel(second), service.cancel(again))
+        assert ends == ["cancelled"]
+        assert [line.message for line in caplog.records] == ["job cancelled"]
+        assert ended(service) == {("sketch", "cancelled"): 1.0}
+        await service.cancel(first)
+
+
+async def test_a_job_that_is_given_up_ends_like_any_other(settings: Settings) -> None:
+    accepting = settings.model_copy(update={"draws": False})
+    ends: list[int] = []
+    async with opener(FakeBackend())(accepting) as service:
+        service.on_job_end.append(lambda: ends.append(1))
+        job = await service.submit(ask(timeout_s=0.01))
+        with pytest.raises(DeadlineExceeded):
+            await asyncio.wait_for(job.result(), 10)
+        await until(lambda: ended(service))
+        assert ended(service) == {("sketch", "failed"): 1.0}
+        assert ends == [1]
+
+
+def ended(service: Service) -> dict[tuple[str, str], float]:
+    """How many jobs have ended, by model and status."""
+    samples = [sample for family in service.metrics.registry.collect() for sample in family.samples]
+    return {
+        (one.labels["model"], one.labels["status"]): one.value
+        for one in samples
+        if one.name == "limner_jobs_ended_total"
+    }
 
 
 async def test_the_pictures_of_a_cancelled_job_go(settings: Settings) -> None:
@@ -394,6 +437,25 @@ async def test_of_an_answer_that_another_process_took_over_the_rest_is_told(sett
             await told.finish(answer)
             words = [event.text async for event in told.events() if isinstance(event, Words)]
             assert words == [*heard, *rest]
+
+
+async def test_what_an_attempt_says_again_is_told_once(settings: Settings) -> None:
+    asked = ask("what is it?", operation=Operation.DESCRIBE, inputs=(Picture("RGB", Size(64, 64), bytes(64 * 64 * 3)),))
+    for heard, rest in (
+        (("A", " red"), (" circle.",)),
+        (("A re",), ("d", " circle.")),
+        (("No",), ("A", " red", " circle.")),
+    ):
+        backend = FakeBackend(delay_s=0.4)
+        async with opener(backend, "reader")(settings) as service:
+            job = await service.submit(asked)
+            await until(partial(bool, backend.requests))
+            for text in heard:
+                await job.record(Words(text))
+            await service.store.expire(now_s=time.time() + settings.lease_s + 1, max_crashes=9)
+            service._worker.wake()
+            words = [event.text async for event in job.events() if isinstance(event, Words)]
+            assert (len(backend.requests), words) == (2, [*heard, *rest])
 
 
 async def test_old_things_are_swept(settings: Settings) -> None:

@@ -4,10 +4,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url, text
 
 from chaos.postgres import Cluster
 from limner.errors import InvalidRequest, NotReady
 from limner.store import Store, open_store
+from limner.store.postgres import PostgresDatabase
 from tests.store.samples import enqueue, new_job
 
 
@@ -43,6 +45,7 @@ async def test_a_file_keeps_what_was_accepted(file_url: str) -> None:
 async def test_the_directory_of_a_new_file_is_made(tmp_path: Path) -> None:
     async with open_store(f"sqlite:///{tmp_path / 'a' / 'b' / 'limner.db'}"):
         assert (tmp_path / "a" / "b" / "limner.db").exists()
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
@@ -107,3 +110,16 @@ async def test_a_check_names_database_and_schema(store: Store, url: str) -> None
     said = await store.check()
     assert said.startswith(name)
     assert said.endswith(", schema 0002")
+
+
+async def test_a_server_that_says_nothing_more_is_away(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("limner.store.postgres.COMMAND_TIMEOUT_S", 0.2, raising=False)
+    database = PostgresDatabase(make_url(postgres_url))
+    for run in (database.write, database.read):
+        with pytest.raises(NotReady, match="at the moment"):
+            await run(lambda connection: connection.execute(text("SELECT pg_sleep(3)")))
+        assert "TimeoutError" in caplog.messages[-1]
+        assert await run(lambda connection: connection.execute(text("SELECT 1")).scalar()) == 1
+    await database.aclose()

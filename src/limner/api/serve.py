@@ -6,8 +6,10 @@ port is announced, and the server leaves when told to or when it has no model to
 
 import asyncio
 import errno
+import logging
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -76,6 +78,8 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)  # waits for connections, whose clients hear of the drain's end
         draining.cancel()
         self._captured_signals.clear()  # they were heeded: the process ends as told, not by them
+        if any(model.state == "loading" for model in self._gateway.service.roster):
+            _end()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal drains, a second one of any kind ends the process at once."""
@@ -97,6 +101,13 @@ class _Server(uvicorn.Server):
             if all(model.error is not None for model in service.roster):
                 self.failure = error
                 self.should_exit = True
+
+
+def _end() -> None:
+    """Everything is closed but a thread that loads a model, for which Python would wait."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def serve(settings: Settings, announce: Announce) -> int:

@@ -14,7 +14,11 @@ SIDES = ("left", "right", "top", "bottom")
 USUAL_PX, LEAST_PX, MOST_PX = 256, 64, 1024
 SCALES = (2, 4, 8)
 MOST_AT_ONCE = 10  # pictures of one request, as in every dialect
-_PIXELS = re.compile(r"(?<![\w.])(\d{3,5}) ?[x×*] ?(\d{3,5})(?!\d)", re.IGNORECASE)
+_PIXELS = re.compile(
+    r"(?<![\w.])(\d{3,5}) ?[x×*] ?(\d{3,5})(?!\d)"
+    r"(?! ?(?:(?:[mck]?m|(?:[zc]enti|mill?i)?met(?:er|re|ro)s?|ft|foot|feet|inch(?:es)?|yards?|zoll)\b|厘米|毫米|米))",
+    re.IGNORECASE,
+)
 _RATIO = re.compile(r"(?<![\w:.])(\d{1,2}) ?[:/] ?(\d{1,2})(?![\w:])|(?<![\w:.])(16|9|21) ?x ?(9|16)(?![\w:])")
 _DISTANCE = re.compile(r"(?<![A-Za-z0-9_:.])(\d{2,5})(?! ?(?:%|percent|prozent|:|\d))")
 _TIMES = re.compile(

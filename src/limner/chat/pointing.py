@@ -199,10 +199,16 @@ def _numbered(scene: Scene) -> list[tuple[int, int, int | None]]:
     table, core = data()["pointing"], scene.heard.core
     spaced = pattern(rf"(?<!\w)(?:{table['numbered']})(?!\w)").finditer(core)
     matches = [*spaced, *pattern(table["zh_numbered"]).finditer(core)]
-    said = [(match.start(), match.end(), number(next(filter(None, match.groups()), ""))) for match in matches]
+    said = [(match.start(), match.end(), _counting(match, next(filter(None, match.groups()), ""))) for match in matches]
     said += _listed(core)
-    counted = _counted(scene, max((value or 0 for _, _, value in said), default=0))
+    counted = _counted(scene, max((abs(value or 0) for _, _, value in said), default=0))
     return [(start, end, _place(scene, counted, value)) for start, end, value in said if value is not None]
+
+
+def _counting(match: re.Match[str], said: str) -> int | None:
+    """The number that is said, below zero where it counts from the end."""
+    value = number(said)
+    return value if value is None or not match[0].startswith("倒数") else -value
 
 
 def _listed(core: str) -> list[tuple[int, int, int | None]]:
@@ -248,7 +254,8 @@ def _one_of_a_set(scene: Scene) -> list[tuple[int, int, int | None]]:
     things = [match for match in spaced if match[2] in said and not pattern(table["noun"]).fullmatch(match[2])]
     chinese = pattern(table["zh_thing"]).finditer(scene.heard.core)
     things += [match for match in chinese if match[2] in drawn.heard.core]
-    placed = ((match, _place(scene, shown, table["ordinals"].get(match[1]) or number(match[1]))) for match in things)
+    values = ((match, table["ordinals"].get(match[1]) or _counting(match, match[1])) for match in things)
+    placed = ((match, _place(scene, shown, value)) for match, value in values)
     return [(match.start(), match.end(), place) for match, place in placed if place is not None]
 
 
@@ -270,6 +277,7 @@ def _ordered(scene: Scene) -> list[tuple[int, int, int | None]]:
         rf"(?<!\w)(?:the|das|la) (?:very )?({words})(?={table['after']})",
         r"(?<!\w)(?:imagen|image) (anterior|precedente)(?!\w)",
         r"(?<!\w)the one (before)(?: (?:that|this|it|the last)(?: one)?)?(?!\w)",
+        r"^(undo)(?: (?:it|that|this|(?:the|my) last (?:one|change|edit|step)))?(?=,? (?:and|then) |, )",
     ))  # fmt: skip
     matches = list(re.finditer(expand(shape), core))
     values = [ordinals[next(filter(None, match.groups()))] for match in matches]

@@ -70,7 +70,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         where = "" if error.filename is None else f"{str(error.filename)!r}: "
         return _report(where + (error.strerror or str(error)), ExitCode.FAILED)
     except Exception as error:  # noqa: BLE001 - the process's root
-        return _report(f"unexpected failure: {error!r} (--log-level debug shows where)", ExitCode.FAILED)
+        hint = " (--log-level debug shows where)" if logging.getLogger().handlers else ""  # not every command has it
+        return _report(f"unexpected failure: {error!r}{hint}", ExitCode.FAILED)
     if result == ExitCode.INTERRUPTED:  # what typer makes of Ctrl-C
         raise KeyboardInterrupt
     return result if isinstance(result, int) else ExitCode.OK

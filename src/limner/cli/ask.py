@@ -13,6 +13,7 @@ from limner.core import ImageFormat, Warning
 from limner.errors import InvalidRequest
 
 FORMAT_OF_SUFFIX: Mapping[str, ImageFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+STDOUT = Path("-")
 DEFAULT_NAMES: Mapping[ImageFormat, str] = {"png": "limner.png", "jpeg": "limner.jpg", "webp": "limner.webp"}
 
 
@@ -110,6 +111,10 @@ def choose_format(output: Path | None, chosen: ImageFormat | None) -> ImageForma
 def output_paths(output: Path | None, file_format: ImageFormat, n: int) -> tuple[Path, ...]:
     """Where the ``n`` files go. Raises InvalidRequest when nothing can be written there, before work is spent."""
     path = output or Path(DEFAULT_NAMES[file_format])
+    if path == STDOUT:
+        if n > 1:
+            raise InvalidRequest(f"-o - takes one picture, not -n {n}: name a file", param="output")
+        return (STDOUT,)
     if path.is_dir():
         raise InvalidRequest(f"cannot write to {str(path)!r}: it is a directory, name a file", param="output")
     if not path.parent.is_dir():

@@ -1,13 +1,17 @@
 """What ``generate`` and ``edit`` share: have it drawn, write the files, tell what was done.
 
-stdout gets the written paths and nothing else; progress, the values really used and warnings go to stderr.
+stdout gets the written paths and nothing else, or with ``-o -`` the picture; progress, the values really used and
+warnings go to stderr.
 """
 
+import os
+import secrets
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-from limner.cli.ask import Ask, Drawn, Where, choose_format, output_paths
+from limner.cli.ask import STDOUT, Ask, Drawn, Where, choose_format, output_paths
 from limner.cli.progress import watching
 from limner.core import ImageFormat
 from limner.errors import InternalError
@@ -23,17 +27,40 @@ def draw_and_write(
     if len(drawn.files) != len(paths):
         raise InternalError(f"{len(paths)} pictures were asked for and {len(drawn.files)} came back")
     for path, data in zip(paths, drawn.files, strict=True):
-        _write(path, data)
+        write(path, data)
     _tell(drawn, quiet=quiet)
-    print("\n".join(map(str, paths)), flush=True)
+    if paths != (STDOUT,):
+        print("\n".join(map(str, paths)), flush=True)
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write the file. A full disk is told while writing or closing, by an OSError without the name: add it."""
+def write(path: Path, data: bytes) -> None:
+    """Write to ``path``, ``-`` being stdout. A file keeps its mode, and what was in it until the new one is whole.
+
+    Raises OSError, with the file's name even where the system tells none.
+    """
+    if path == STDOUT:
+        sys.stdout.buffer.write(data)
+        return
     try:
-        path.write_bytes(data)
+        target = path.resolve()
+        if target.exists() and not (target.is_file() and os.access(target.parent, os.W_OK)):
+            target.write_bytes(data)
+        else:
+            _put(target, data)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _put(path: Path, data: bytes) -> None:
+    draft = path.with_name(f".limner-{secrets.token_hex(8)}")
+    try:
+        with draft.open("xb") as file:
+            if path.exists():
+                shutil.copymode(path, draft)
+            file.write(data)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _draw(ask: Ask, where: Where, *, quiet: bool) -> Drawn:

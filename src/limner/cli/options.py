@@ -25,6 +25,13 @@ def _path(value: Path | None) -> Path | None:
     return value
 
 
+def _file(text: str) -> Path:
+    """A Path forgets the slash that says directory."""
+    if text.endswith("/"):
+        raise typer.BadParameter(f"{text!r} is a directory, name a file")
+    return Path(text)
+
+
 def _paths(values: list[Path]) -> list[Path]:
     for value in values:
         _check_utf8(str(value))
@@ -80,9 +87,10 @@ OutputFile = Annotated[
         "--output",
         "-o",
         metavar="FILE",
+        parser=_file,
         callback=_path,
-        help="Where the picture goes; an existing file is replaced. With -n 2 and more, out.png becomes out_0.png, "
-        "out_1.png, ... Default: limner.png.",
+        help="Where the picture goes: a file, which is replaced if it exists, or - for stdout. With -n 2 and more, "
+        "out.png becomes out_0.png, out_1.png, ... Default: limner.png.",
     ),
 ]
 Number = Annotated[int, typer.Option("-n", "--number", min=1, max=10, metavar="N", help="How many pictures, 1 to 10.")]

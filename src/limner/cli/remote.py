@@ -72,7 +72,7 @@ def draw(ask: Ask, server: str, api_key: str | None, watch: Watch) -> Drawn:
 
     Raises LimnerError: the server's own, or NotReady when it cannot be reached.
     """
-    with _client(server, api_key) as client, _posted(client, ask) as response:
+    with _client(server, api_key) as client, _posted(client, ask) as response, _limners():
         if response.headers.get("content-type", "").startswith("text/event-stream"):
             return _from_events(response, watch)
         return _from_body(_json(response))
@@ -93,13 +93,14 @@ def describe(ask: Ask, server: str, api_key: str | None) -> Said:
     text, said = body.get("text"), body.get("limner", {})
     if not isinstance(text, str):
         raise UpstreamFailed("the server's reply has no text")
-    return Said(text, str(said.get("model", "")), _warnings(said))
+    with _limners():
+        return Said(text, str(said.get("model", "")), _warnings(said))
 
 
 def models(server: str, api_key: str | None) -> list[dict[str, Any]]:
     """What the server says about each of its models. Raises LimnerError."""
     data = call("GET", "/v1/models", server, api_key).get("data")
-    if not isinstance(data, list):
+    if not isinstance(data, list) or not all(isinstance(model, dict) and "id" in model for model in data):
         raise UpstreamFailed("the server answered /v1/models without a list of models")
     return data
 
@@ -129,8 +130,17 @@ def _client(server: str, api_key: str | None, silence_s: float | None = None) ->
         raise NotReady(f"cannot reach the server at {server}: {error}") from error
     except httpx2.TimeoutException as error:
         raise DeadlineExceeded(f"the server at {server} has been silent for {silence_s:g} s") from error
-    except httpx2.TransportError as error:
+    except httpx2.RequestError as error:
         raise NotReady(f"the connection to {server} broke: {error}") from error
+
+
+@contextmanager
+def _limners() -> Iterator[None]:
+    """What is read here is limner's: an answer of another form raises UpstreamFailed."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UpstreamFailed(f"the server's answer makes no sense ({error!r}); is --server a limner server?") from error
 
 
 def base_url(server: str) -> str:
@@ -245,7 +255,7 @@ def _drawn(encoded: list[Any], said: Mapping[str, Any]) -> Drawn:
         files = tuple(base64.b64decode(text, validate=True) for text in encoded)
     except (TypeError, binascii.Error) as error:
         raise UpstreamFailed("the server's reply has a picture that is not base64") from error
-    return Drawn(files, str(said.get("model", "")), said.get("effective", {}), _warnings(said))
+    return Drawn(files, str(said.get("model", "")), dict(said.get("effective", {})), _warnings(said))
 
 
 def _warnings(said: Mapping[str, Any]) -> tuple[Warning, ...]:
@@ -255,12 +265,21 @@ def _warnings(said: Mapping[str, Any]) -> tuple[Warning, ...]:
 def _raise_for(response: httpx2.Response) -> None:
     if response.is_success:
         return
+    if response.has_redirect_location:
+        raise InvalidRequest(_redirected(response), param="server")
     response.read()
     try:
         body = _json(response)
     except UpstreamFailed:
         body = {}
     raise _error(response.status_code, body)
+
+
+def _redirected(response: httpx2.Response) -> str:
+    to = _without_login(str(response.url.join(response.headers["location"])))
+    base, is_ours, _ = to.partition("/v1/")
+    advice = f"use --server {base}" if is_ours else "this is no limner server's answer"
+    return f"the server redirects to {to}: {advice}"
 
 
 def _error(status: int, body: Mapping[str, Any]) -> LimnerError:

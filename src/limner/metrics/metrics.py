@@ -38,7 +38,8 @@ ModelSource = Callable[[], Mapping[str, bool]]
 
 @dataclass(frozen=True, slots=True)
 class EndedJob:
-    """A job that has ended. ``error_code`` is set unless it finished; ``stages_s`` are device seconds by stage."""
+    """A job that has ended. ``error_code`` is set unless it finished; ``wall_s`` is 0 where it was not begun here;
+    ``stages_s`` are device seconds by stage."""
 
     model: str
     operation: str
@@ -85,7 +86,11 @@ class Metrics:
     def _make_jobs(self) -> None:
         work = ("model", "operation")
         self._accepted = self._counter("limner_jobs_accepted_total", "Jobs accepted.", *work)
-        self._refused = self._counter("limner_jobs_refused_total", "Requests refused at the door.", "reason")
+        self._refused = self._counter(
+            "limner_jobs_refused_total",
+            "Requests refused at the door, without those that are malformed or lack a valid key.",
+            "reason",
+        )
         self._ended = self._counter("limner_jobs_ended_total", "Jobs ended.", *work, "status")
         self._failures = self._counter("limner_failures_total", "Jobs that did not finish.", "reason")
         self._taken_over = self._counter(
@@ -157,7 +162,8 @@ class Metrics:
     def job_ended(self, job: EndedJob) -> None:
         """A job was recorded as ended."""
         self._ended.labels(job.model, job.operation, job.status).inc()
-        self._job_s.labels(job.model, job.operation).observe(job.wall_s)
+        if job.wall_s:
+            self._job_s.labels(job.model, job.operation).observe(job.wall_s)
         self._device_s.labels(job.model).inc(job.device_s)
         for stage, seconds in job.stages_s.items():
             self._stage_s.labels(stage).observe(seconds)

@@ -17,6 +17,7 @@ from limner.config import Settings
 from limner.core import Picture, Request
 from limner.errors import Cancelled, ClientLeft, NotFound
 from limner.jobs import Job, StoredPicture
+from limner.logs import bind_job
 from limner.records import attached_inputs, error_record, request_of, stored_inputs
 from limner.roster import Roster
 from limner.service.admission import Admission, Estimate, Seat
@@ -89,7 +90,7 @@ class Service:
             with_inputs=self._live.with_inputs,
             charge=self._charge,
             on_end=self._ended,
-            on_given_up=lambda job_ids: self._run_errand(self._end_inputs_of(job_ids)),
+            on_given_up=lambda job_ids: self._run_errand(self._given_up(job_ids)),
         )
 
     @property
@@ -164,12 +165,15 @@ class Service:
         if job.done:
             return
         reason = reason or Cancelled(CANCELLED)
-        row = await self.store.cancel(job.id, error=error_record(reason), now_s=time.time())
+        now_s = time.time()
+        row = await self.store.cancel(job.id, error=error_record(reason), now_s=now_s)
         if self._worker.holds(job.id):
             job.cancel(reason)
             await job.wait(self._settings.lease_s)
         elif row.done:
             await self._live.conclude(job, row)
+            if row.ended_at_s == now_s:  # otherwise it had ended before, and whoever ended it has told
+                self._tell_undrawn(job)
             if row.request["inputs"]:
                 await self._end_inputs(job)
         elif not self.closing:  # the process that draws it hears of it, and ours then of the end
@@ -274,24 +278,35 @@ class Service:
     def _ended(self, ended: Ended) -> None:
         now_s = time.monotonic()
         self._pace.ended(now_s - ended.wall_s, now_s)
+        self._tell(ended)
+        if ended.over and (ended.job.request.inputs or ended.job.request.mask):
+            self._run_errand(self._end_inputs(ended.job))
+        if not self._worker.busy:
+            asyncio.get_running_loop().call_later(IDLE_S, self._rest)
+
+    def _tell(self, ended: Ended) -> None:
         log_end(ended, prompts=self._settings.log_prompts)
         if ended.over:
             count_end(ended, self.metrics)
-        if ended.over and (ended.job.request.inputs or ended.job.request.mask):
-            self._run_errand(self._end_inputs(ended.job))
         for hear in self.on_job_end:
             hear()
-        if not self._worker.busy:
-            asyncio.get_running_loop().call_later(IDLE_S, self._rest)
+
+    def _tell_undrawn(self, job: Job) -> None:
+        """As `_tell`, of a job that has ended without an attempt here."""
+        times = job.times
+        until_s = times.started_at_s or times.ended_at_s or times.created_at_s
+        bind_job(job.id)
+        self._tell(Ended(job, over=True, waited_s=max(until_s - times.created_at_s, 0.0), wall_s=0.0))
 
     async def _end_inputs(self, job: Job) -> None:
         """As the publisher's. Holds the job meanwhile: who asks for it at once finds all that happened to it, and its
         pictures in the request, which its row does not tell."""
         await self._publisher.end_inputs(job.id, job.attached)
 
-    async def _end_inputs_of(self, job_ids: Sequence[str]) -> None:
+    async def _given_up(self, job_ids: Sequence[str]) -> None:
         for job_id, row in (await self.store.get_many(job_ids)).items():
             await self._publisher.end_inputs(job_id, attached_inputs(row.request))
+            self._tell_undrawn(await self._live.of(row))
 
     def _rest(self) -> None:
         if not self._worker.busy and not self.closing:

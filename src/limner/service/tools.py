@@ -40,7 +40,7 @@ async def open_tools(settings: Settings, on_idle: Callable[[], object] = lambda:
     """
     url = settings.database_url
     if url != MEMORY:
-        settings.data.mkdir(parents=True, exist_ok=True)
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     metrics = Metrics()
     blobs = Blobs(settings.data, location=settings.blobs, shared_secret=settings.secret, watcher=metrics)
     media = MediaThreads(DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from limner.backends import Backend
-from limner.core import Finished, Queued
+from limner.core import Finished, Queued, Words
 from limner.errors import ClientLeft, DeadlineExceeded, InternalError, LimnerError, NotReady
 from limner.jobs import Job, Outcome
 from limner.logs import bind_job, bind_request
@@ -347,10 +347,16 @@ class Worker:
 
     async def _ask_backend(self, job: Job) -> Finished:
         backend: Backend = self.roster.find(job.model).backend
+        told, said = job.said, ""  # what an earlier attempt here has told, as far as this one says it again
         async with aclosing(backend.generate(job.request)) as events:
             async for event in events:
                 if isinstance(event, Finished):
                     return event
+                if isinstance(event, Words):
+                    said += event.text
+                    if told.startswith(said):
+                        continue
+                    event, told, said = Words(said.removeprefix(told)), "", ""
                 if not isinstance(event, Queued):
                     await job.record(event)
         raise InternalError(f"the backend of {job.model!r} ended without a picture")

@@ -59,9 +59,10 @@ class Database(Protocol):
 def unusable(reason: object, *, opening: bool = False) -> NotReady:
     """The error of a database that is locked, full or away. Drivers' words may hold addresses and statements: they are
     for whoever opens the database, others are sent to the log."""
+    said = str(reason) or repr(reason)  # what ran out of time has no words
     if opening:
-        return NotReady(f"the database cannot be used: {reason}")
-    logger.warning("the database cannot be used: %s", reason)
+        return NotReady(f"the database cannot be used: {said}")
+    logger.warning("the database cannot be used: %s", said)
     return NotReady(
         "the database cannot be used at the moment: it is locked, full or away; the log says which",
         retry_after_s=RETRY_AFTER_S,

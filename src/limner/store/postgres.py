@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from sqlalchemy import URL, Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import URL, Connection, NullPool, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from limner.errors import NotReady
 from limner.store.bell import Bell
@@ -18,6 +18,7 @@ from limner.store.schema import migrate
 T = TypeVar("T")
 CONNECTIONS = 9  # one of them is the bell's
 CONNECT_TIMEOUT_S = 10.0
+COMMAND_TIMEOUT_S = 60.0  # a server that was lost with a statement says nothing more
 MIGRATION_LOCK = 0x6C696D6E6572  # "limner"; advisory locks are numbers that the whole database shares
 
 
@@ -32,7 +33,7 @@ class PostgresDatabase:
             pool_size=CONNECTIONS,
             max_overflow=0,
             pool_pre_ping=True,  # a restarted database must not cost a finished job its record
-            connect_args={"timeout": CONNECT_TIMEOUT_S},
+            connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": COMMAND_TIMEOUT_S},
         )
         self._reads = self._writes.execution_options(isolation_level="AUTOCOMMIT")
         self._bell = Bell(self._reads)
@@ -44,10 +45,14 @@ class PostgresDatabase:
 
         try:
             with translated(opening=True):
-                async with self._writes.begin() as connection:
+                async with self._unhurried().begin() as connection:
                     await connection.run_sync(_migrate_alone)
         except asyncpg.PostgresError as error:  # refused at the door: not wrapped by SQLAlchemy
             raise NotReady(f"cannot use the database {self._url.render_as_string()}: {error}") from error
+
+    def _unhurried(self) -> AsyncEngine:
+        """For migrations, which may take long and wait for another process's."""
+        return create_async_engine(self._url, poolclass=NullPool, connect_args={"timeout": CONNECT_TIMEOUT_S})
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a transaction."""
