@@ -302,6 +302,13 @@ async def test_options_hold_until_they_are_changed(client: httpx2.AsyncClient, b
     assert [request.previews for request in backend.requests] == [3, 3, 3, 3, 0]
 
 
+@pytest.mark.parametrize("value", ["false", 0, None])
+async def test_previews_are_on_or_off(client: httpx2.AsyncClient, value: object) -> None:
+    reply = await client.post("/options", json={"live_previews_enable": value})
+    assert (reply.status_code, reply.json()["param"]) == (422, "live_previews_enable")
+    assert (await client.get("/options")).json()["live_previews_enable"] is True
+
+
 async def test_pictures_may_be_left_out(client: httpx2.AsyncClient) -> None:
     body = await drawn(client, send_images=False, n_iter=2)
     assert body["images"] == []

@@ -217,3 +217,28 @@ async def test_keys_do_not_see_or_stop_each_other(settings: Settings, backend: S
         await client.post("/interrupt", auth=two)
         backend.allow(STEPS - 1)
         assert len((await call).json()["images"]) == 1
+
+
+async def test_a_client_that_leaves_while_a_part_is_accepted_leaves_no_job(
+    settings: Settings, backend: SteppingBackend
+) -> None:
+    server = running(settings, backend)
+    async with server as client:
+        store = server.gateway.service.store
+        enqueue, entered = store.enqueue, asyncio.Event()
+
+        async def slow(new: Any, **more: Any) -> Any:
+            accepted = await enqueue(new, **more)
+            if backend.requests:
+                entered.set()
+                await asyncio.sleep(0.2)
+            return accepted
+
+        store.enqueue = slow
+        call = begin(client, n_iter=2)
+        backend.allow(STEPS)
+        await asyncio.wait_for(entered.wait(), 20)
+        call.cancel()
+        await asyncio.sleep(1)
+        jobs = (await client.get("http://limner.test/v1/jobs")).json()["data"]
+        assert [job["status"] for job in jobs] == ["cancelled", "finished"]

@@ -59,6 +59,7 @@ def sources(turn: Turn) -> list[str]:
         ("![img_ab12_0](https://chat.test/api/v1/files/1b9d/content)", "", ["img_ab12_0"]),
         (f"![img_ab12_0]({DATA})", "", [DATA]),
         (f"![img_ab12_0]({OWN}) ![img_ab12_0]({PATH})", "", [OWN, PATH]),
+        (f"![img_ab12_0](https://pics.test/limner{PATH})", "", [f"https://pics.test/limner{PATH}"]),
         (f"![IMG_1234_5]({LINK})", "", [LINK]),
         ("![cat](/api/v1/files/1b9d/content)", "![cat](/api/v1/files/1b9d/content)", []),
         (f"{LISTED}What is this?", "What is this?", []),

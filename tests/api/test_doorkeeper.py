@@ -146,7 +146,6 @@ PUBLIC_PATHS = [
     *sorted(PUBLIC),
     "/health/live",
     "/health/ready",
-    "/files/2026/01/01/x.png?expires=1&signature=x",
     "/v1/files/img_1?w=64&expires=1&signature=x",
 ]
 
@@ -340,3 +339,62 @@ def test_public_paths_and_scopes_are_documented() -> None:
     assert [path for path in PUBLIC if f"{path}`" not in rows["none, no key either"]] == []
     assert {f"`{scope}`" for _, _, scope in NEEDED} <= set(rows)
     assert "`/metrics`" in rows["`admin`"]
+
+
+FORM = {"content-type": "multipart/form-data; boundary=x"}
+EVIL = {"origin": "https://evil.test"}
+CROSS = {**EVIL, "sec-fetch-site": "cross-site"}
+
+
+@pytest.fixture
+async def opened(keyring: Keyring) -> AsyncIterator[httpx2.AsyncClient]:
+    """At the door of a server that asks for no key, seen at another host than the one that requests name."""
+    keyring.demand = "never"
+    door = Doorkeeper(echo, lambda: keyring, public_url="http://pics.test:81/limner")
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=door), base_url="http://limner.test") as http:
+        yield http
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        CROSS, EVIL, CROSS | FORM, EVIL | FORM, {"origin": "null"}, {"sec-fetch-site": "cross-site"},
+        EVIL | {"content-type": "text/plain"}, CROSS | basic("u", "p"), {"origin": "http://[limner.test"},
+        {"origin": "http://limner.test.evil.test"},
+    ],
+)  # fmt: skip
+async def test_no_page_of_another_site_sends_forms(opened: httpx2.AsyncClient, headers: dict[str, str]) -> None:
+    for path in ("/v1/images/edits", "/sdapi/v1/interrupt"):
+        refused = await opened.post(path, headers=headers)
+        assert refused.status_code == 403
+        told = refused.json()["error"]["message"]
+        assert headers.get("origin", "another site") in told
+        assert "public_url" in told
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {}, FORM, {"origin": "http://limner.test"}, {"origin": "http://limner.test:3000"},
+        {"origin": "http://pics.test"}, {"origin": "http://pics.test:81", "sec-fetch-site": "cross-site"},
+        EVIL | {"sec-fetch-site": "same-origin"}, EVIL | {"sec-fetch-site": "same-site"},
+        EVIL | {"sec-fetch-site": "none"}, CROSS | {"content-type": "application/json"},
+        CROSS | FORM | {"authorization": "Bearer x"}, CROSS | FORM | {"x-api-key": "x"},
+    ],
+)  # fmt: skip
+async def test_everybody_else_does(opened: httpx2.AsyncClient, headers: dict[str, str]) -> None:
+    assert (await opened.post("/v1/images/edits", headers=headers)).status_code == 200
+
+
+async def test_looking_is_open_to_every_page(opened: httpx2.AsyncClient) -> None:
+    assert (await opened.get("/v1/models", headers=CROSS)).status_code == 200
+
+
+async def test_a_key_that_the_browser_adds_itself_opens_to_no_other_page(client: httpx2.AsyncClient, key: str) -> None:
+    assert (await client.post("/v1/images/edits", headers=CROSS | basic("user", key))).status_code == 403
+    assert (await client.post("/v1/images/edits", headers=CROSS | {"X-API-Key": key})).status_code == 200
+
+
+@pytest.mark.parametrize("headers", [{"origin": "null"}, {"sec-fetch-site": "cross-site"}])
+async def test_a_page_without_an_origin_is_nobodys(client: httpx2.AsyncClient, headers: dict[str, str]) -> None:
+    assert (await client.post("/v1/images/edits", headers=headers)).status_code == 403

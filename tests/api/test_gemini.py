@@ -197,6 +197,9 @@ async def test_what_does_nothing_for_drawing_is_told(client: httpx2.AsyncClient)
         ({"contents": [said("x")], "cachedContent": "cachedContents/x"}, "cachedContent"),
         ({"contents": [said("x")], "model": "models/other"}, "model"),
         ({"contents": [said("x")], "colour": None}, "colour"),
+        ({"contents": [said("x")], "systemInstruction": 5}, "systemInstruction"),
+        ({"contents": [said("x")], "systemInstruction": {"parts": [{"text": 1}]}}, "systemInstruction.parts[0].text"),
+        ({"contents": [said("x")], "systemInstruction": {"text": "brief"}}, "systemInstruction.text"),
     ],
 )  # fmt: skip
 async def test_refusals_name_the_place(client: httpx2.AsyncClient, body: dict[str, Any], field: str) -> None:

@@ -92,6 +92,13 @@ async def test_strange_charsets_are_refused(client: httpx2.AsyncClient, charset:
     assert reply.status_code == 415
 
 
+async def test_a_charset_is_read_as_the_reader_of_forms_reads_it(client: httpx2.AsyncClient) -> None:
+    part = b'--x\r\nContent-Disposition: form-data; name="+2AA-"\r\n\r\n%d\r\n'
+    headers = {"content-type": 'multipart/form-data; x="charset=utf-8"; boundary=x; charset=utf-7'}
+    reply = await client.post(EDITS, content=part % 1 + part % 2 + b"--x--\r\n", headers=headers)
+    assert reply.status_code == 415
+
+
 @pytest.mark.parametrize("headers", [{"content-type": "text/plain"}, {}], ids=["form", "blob"])
 async def test_no_page_can_make_pictures_across_sites(
     client: httpx2.AsyncClient, backend: FakeBackend, headers: dict[str, str]

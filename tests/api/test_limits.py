@@ -6,7 +6,7 @@ import gc
 import httpx2
 import pytest
 
-from limner.api.app import create_app
+from limner.api.app import ENVELOPES, create_app
 from limner.api.pictures import PixelBudget
 from limner.config import Settings
 from limner.core import Picture, Size
@@ -53,3 +53,10 @@ async def test_requests_being_read_count_as_queued(settings: Settings) -> None:
         statuses = sorted(reply.status_code for reply in await asyncio.gather(*posts))
         assert statuses[0] == 200
         assert statuses[-1] == 429
+
+
+@pytest.mark.parametrize(("wait_s", "told"), [(0.1, "1"), (2.4, "3"), (3.0, "3")])
+@pytest.mark.parametrize("path", ["/v1/images/generations", "/sdapi/v1/txt2img", "/v2/images", "/v1beta/models/x"])
+def test_nobody_is_told_to_come_back_too_early(path: str, wait_s: float, told: str) -> None:
+    reply = ENVELOPES.response(path, Overloaded("full", retry_after_s=wait_s), {"X-Limner-Job": "job_1"})
+    assert (reply.headers["retry-after"], reply.headers["x-limner-job"]) == (told, "job_1")

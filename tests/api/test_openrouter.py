@@ -160,3 +160,8 @@ async def test_the_stream(client: httpx2.AsyncClient, backend: FakeBackend) -> N
     backend.error = UpstreamFailed("it broke")
     broken = (await client.post(URL, json={**ASKED, "stream": True})).text
     assert json.loads(broken.split("data: ")[1])["error"]["message"] == "it broke"
+
+
+async def test_partial_pictures_without_a_stream_are_told(client: httpx2.AsyncClient) -> None:
+    body = (await client.post(URL, json={**ASKED, "partial_images": 2})).json()
+    assert [(told["param"], told["code"]) for told in body["limner"]["warnings"]] == [("partial_images", "ignored")]

@@ -9,10 +9,12 @@ import httpx2
 import pytest
 from PIL import Image
 
+from limner.api.app import create_app
+from limner.config import Settings
 from limner.core import Lora, Operation
 from limner.media.decode import DecodeLimits, decode
 from tests.api.test_edits import data_url, png
-from tests.fakes import FakeBackend
+from tests.fakes import FakeBackend, builtin, opener
 
 GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
 ASKED = {"prompt": "a red circle", "size": "256x256", "num_inference_steps": 3, "response_format": "url"}
@@ -176,3 +178,34 @@ async def test_another_mask_is_taken_with_a_warning(client: httpx2.AsyncClient) 
     reply = await client.post(address, json={"image": RED, "mask": corner_mask()})
     assert reply.status_code == 200, reply.text
     assert [warning["param"] for warning in reply.json()["limner"]["warnings"]] == ["mask"]
+
+
+async def test_another_model_draws_without_what_it_lacks(client: httpx2.AsyncClient, backend: FakeBackend) -> None:
+    (address,) = await draw(client, seed=7)
+    lacks = set(backend.requests[-1].params) - set(builtin().get("Tongyi-MAI/Z-Image-Turbo").params)
+    assert lacks
+    reply = await client.post(address, json={"model": "Tongyi-MAI/Z-Image-Turbo"})
+    assert reply.status_code == 200, reply.text
+    again = backend.requests[-1]
+    assert (again.model, again.seed) == ("Tongyi-MAI/Z-Image-Turbo", 7)
+    assert lacks <= {warning["param"] for warning in reply.json()["limner"]["warnings"]}
+    sent = await client.post(address, json={"model": "Tongyi-MAI/Z-Image-Turbo", min(lacks): 1})
+    assert (sent.status_code, sent.json()["error"]["param"]) == (400, min(lacks))
+
+
+async def test_a_model_that_counts_its_pictures_needs_them_again(settings: Settings, backend: FakeBackend) -> None:
+    app = create_app(settings, opener(backend, "openai/gpt-image-1.5-I2I"))
+    transport = httpx2.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://limner.test") as client,
+    ):
+        asked = {"prompt": "make it blue", "image": RED, "response_format": "url"}
+        drawn = await client.post(EDITS, json=asked)
+        assert drawn.status_code == 200, drawn.text
+        address = f"{urlsplit(drawn.json()['data'][0]['url']).path}/rerun"
+        refused = await client.post(address)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (409, "image"), refused.text
+        reply = await client.post(address, json={"image": RED})
+        assert reply.status_code == 200, reply.text
+        assert backend.requests[-1] == backend.requests[0]

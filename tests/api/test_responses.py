@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from limner.api.calls import Call
+from limner.api.responses.fields import read_response
 from limner.core import Operation
 from limner.errors import UpstreamFailed
 from limner.jobs import JobEvent
@@ -302,3 +303,22 @@ async def test_an_unknown_response_is_not_found(client: httpx2.AsyncClient) -> N
         assert (reply.status_code, reply.json()["error"]["param"]) == (404, "response_id")
     again = await client.post(URL, json={**ASKED, "previous_response_id": "resp_none"})
     assert (again.status_code, again.json()["error"]["param"]) == (404, "previous_response_id")
+
+
+@pytest.mark.parametrize(("mode", "modalities"), [("auto", None), ("required", {"image"})])
+def test_allowed_tools_demand_a_picture_only_where_they_say_so(mode: str, modalities: set[str] | None) -> None:
+    choice = {"type": "allowed_tools", "mode": mode, "tools": [TOOL]}
+    assert read_response({**ASKED, "tool_choice": choice}).modalities == modalities
+
+
+async def test_partial_pictures_without_a_stream_are_told(client: httpx2.AsyncClient) -> None:
+    body = (await client.post(URL, json={**ASKED, "tools": tool(partial_images=2)})).json()
+    assert [(told["param"], told["code"]) for told in body["limner"]["warnings"]] == [
+        ("tools[0].partial_images", "ignored")
+    ]
+
+
+async def test_what_cannot_be_streamed_is_called_as_it_was_sent(client: httpx2.AsyncClient) -> None:
+    reply = await client.post(URL, json={**ASKED, "stream": True, "background": True})
+    assert "'background'" in reply.json()["error"]["message"]
+    assert "Prefer" not in reply.json()["error"]["message"]

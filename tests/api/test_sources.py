@@ -186,3 +186,29 @@ async def test_the_first_picture_that_fails_ends_the_reading_of_the_others(app: 
     with pytest.raises(UnsupportedMedia):
         await read_sources(http, [("image", "http://slow.test/a.png"), ("image", "data:;base64,bm9uZQ==")], 60)
     await asyncio.wait_for(ended.wait(), 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/images/edits", {"prompt": "x", "image": ["http://slow.test/a.png", "data:;base64,bm9uZQ=="]}),
+        ("/sdapi/v1/img2img", {"prompt": "x", "init_images": ["http://slow.test/a.png", "bm9uZQ=="]}),
+    ],
+)
+async def test_it_does_so_in_every_dialect(
+    client: httpx2.AsyncClient, app: FastAPI, path: str, body: dict[str, Any]
+) -> None:
+    read = app.state.gateway.pictures.read
+    ended = asyncio.Event()
+
+    async def slow_or(source: str, param: str) -> None:
+        if source.startswith("data:"):
+            await read(source, param)
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ended.set()
+
+    app.state.gateway.pictures.read = slow_or
+    assert (await client.post(path, json=body)).status_code == 415
+    await asyncio.wait_for(ended.wait(), 1)

@@ -122,3 +122,11 @@ def test_any_damage_is_text_or_a_refusal(at: int, change: bytes, image_format: I
 
 def test_pictures_from_elsewhere_have_no_recipe() -> None:
     assert read_recipe(file_of("RGB", (8, 8))) is None
+
+
+@pytest.mark.parametrize("text", ["一" * 20 + ", a cat", "Ā" * 20 + " a", "Steps: 20, " + "䀀一" * 9])
+@pytest.mark.parametrize("code", ["utf-16-be", "utf-16-le"])
+def test_letters_that_end_in_zeros_do_not_turn_a_comment_around(text: str, code: str) -> None:
+    block = Image.Exif()
+    block.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + text.encode(code)
+    assert exif.comment_in(block.tobytes()) == text

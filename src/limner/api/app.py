@@ -135,7 +135,12 @@ def create_app(settings: Settings, open_service: OpenService) -> FastAPI:
     app.add_exception_handler(LimnerError, _render)
     app.add_exception_handler(HTTPException, _render)
     app.add_exception_handler(RequestValidationError, _render)
-    app.add_middleware(Doorkeeper, keyring_of=lambda: _started(app).keyring, envelopes=ENVELOPES)
+    app.add_middleware(
+        Doorkeeper,
+        keyring_of=lambda: _started(app).keyring,
+        envelopes=ENVELOPES,
+        public_url=settings.public_url,
+    )
     app.add_middleware(
         Exchange,
         max_body_bytes=settings.max_body_bytes,

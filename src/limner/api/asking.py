@@ -4,18 +4,18 @@ Owns taking bodies apart and making a `Request` of them; the dialects that share
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request as HttpRequest
 
 from limner.api.gateway import gateway_of
 from limner.api.openai.fields import ImageFields, flatten, model_params, parse, read_json
 from limner.api.pictures import Source
-from limner.api.sources import read_source
+from limner.api.sources import read_source, together
 from limner.catalogue.resolve import PICTURELESS, PROMPTED
 from limner.catalogue.values import SHOWN_CHARS, shown
 from limner.core import Background, ImageFormat, Operation, Output, Picture, Request, Warning
@@ -163,9 +163,9 @@ async def _read_edit(http: HttpRequest) -> Body:
         return from_json(flatten(await _json(http, gateway_of(http).settings.max_body_bytes)))
     if kind not in ("multipart/form-data", "application/x-www-form-urlencoded"):
         raise UnsupportedMedia(f"the body must be multipart/form-data or application/json, not {shown(kind)}")
-    charset = re.search(r"charset=\"?([^\s;\"]*)", http.headers["content-type"], re.IGNORECASE)
-    if charset is not None and charset[1].lower() not in CHARSETS:
-        raise UnsupportedMedia(f"the charset must be one of {', '.join(CHARSETS)}, not {shown(charset[1])}")
+    charset = parse_options_header(http.headers["content-type"])[1].get(b"charset", b"utf-8").decode("latin-1")
+    if charset.lower() not in CHARSETS:
+        raise UnsupportedMedia(f"the charset must be one of {', '.join(CHARSETS)}, not {shown(charset)}")
     return _from_form(await http.form(**gateway_of(http).form_limits))
 
 
@@ -250,8 +250,7 @@ async def _translate(
     size, output, told = fields.parsed_size(), output_of(fields), fields.without_effect(model.spec)
     if body.images:
         gateway.pictures.check_count(len(body.images), model.spec.max_images, model.spec.id)
-    reading = (read_source(http, source, param) for param, source in body.images)
-    inputs = tuple(await asyncio.gather(*reading))
+    inputs = await together(read_source(http, source, param) for param, source in body.images)
     request = Request(
         operation=asked.operation,
         model=model.spec.id,

@@ -8,7 +8,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
@@ -18,6 +18,7 @@ from starlette.types import Scope as HttpScope
 from limner.accounts import NOBODY, OPEN, Caller, Keyring, Scope
 from limner.accounts.keys import prefix_of
 from limner.api.envelope import Envelopes
+from limner.api.pages import refuse_strange_pages
 from limner.errors import LimnerError, Unauthorized
 
 KEY_HEADERS = ("x-api-key", "x-goog-api-key")
@@ -27,7 +28,7 @@ BASIC_PREFIX = "/sdapi/"  # whose clients know HTTP Basic alone
 READING = frozenset({"GET", "HEAD"})
 PUBLIC = frozenset({"/", "/health", "/docs", "/openapi.json"})
 PUBLIC_PREFIXES = ("/health/", "/docs/static/")
-SIGNED_PREFIXES = ("/files/", "/v1/files/")  # public with a signature, which the handler verifies
+SIGNED_PREFIX = "/v1/files/"  # public with a signature, which the handler verifies
 # The scope that a route needs: the first line whose path prefix and method fit.
 NEEDED: tuple[tuple[str, frozenset[str] | None, Scope], ...] = (
     ("/metrics", None, "admin"),
@@ -46,11 +47,20 @@ def caller_of(http: HTTPConnection) -> Caller:
 class Doorkeeper:
     """Puts the caller into the scope, or answers 401 or 403 itself.
 
-    ``keyring_of`` gives the server's keyring and raises NotReady before the app has started.
+    ``keyring_of`` gives the server's keyring and raises NotReady before the app has started. ``public_url`` is where
+    browsers find the server, where that is not the host that they name.
     """
 
-    def __init__(self, app: ASGIApp, keyring_of: Callable[[], Keyring], envelopes: Envelopes | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        keyring_of: Callable[[], Keyring],
+        envelopes: Envelopes | None = None,
+        *,
+        public_url: str | None = None,
+    ) -> None:
         self._app = app
+        self._own_host = urlsplit(public_url or "").hostname
         self._envelopes = envelopes or Envelopes()
         self._keyring_of = keyring_of
 
@@ -69,6 +79,7 @@ class Doorkeeper:
         await self._app(scope, receive, send)
 
     async def _admit(self, scope: HttpScope) -> Caller:
+        refuse_strange_pages(scope, self._own_host, KEY_HEADERS)
         queried = _take_query_keys(scope)
         if is_public(scope):
             return NOBODY
@@ -96,7 +107,7 @@ def is_public(scope: HttpScope) -> bool:
         return True
     if method not in READING:
         return False
-    signed = path.startswith(SIGNED_PREFIXES) and b"signature=" in scope["query_string"]
+    signed = path.startswith(SIGNED_PREFIX) and b"signature=" in scope["query_string"]
     return signed or path in PUBLIC or path.startswith(PUBLIC_PREFIXES)
 
 

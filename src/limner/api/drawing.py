@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from limner.api.asking import output_of
 from limner.api.openai.fields import TAKEN_WITHOUT_EFFECT, read_loras
-from limner.api.shapes import SHAPE_WORDS, Worded, has_shape_words, is_of_tier, size_in_words
+from limner.api.shapes import SHAPE_WORDS, Worded, has_shape_words, size_in_words
 from limner.api.validation import checked_fields
-from limner.catalogue.sizing import fit
+from limner.catalogue.sizing import fit, is_of_tier
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import SHOWN_CHARS, shown
 from limner.core import Output, ParamValue, Size, Warning

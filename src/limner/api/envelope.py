@@ -4,6 +4,7 @@ Owns one body that both kinds of client read: OpenAI's ``error`` object and Fast
 an envelope of their own.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -25,14 +26,20 @@ def error_body(error: LimnerError) -> dict[str, Any]:
     return {"error": fields, "detail": message}
 
 
+def whole_seconds(wait_s: float) -> int:
+    """``wait_s`` as clients are told to wait: at least 1, and never too short."""
+    return max(1, math.ceil(wait_s))
+
+
+def error_headers(error: LimnerError, headers: Mapping[str, str] | None) -> dict[str, str]:
+    """``headers``, and Retry-After where the error has one."""
+    retry = {} if error.retry_after_s is None else {"Retry-After": str(whole_seconds(error.retry_after_s))}
+    return {**(headers or {}), **retry}
+
+
 def error_response(error: LimnerError, headers: Mapping[str, str] | None = None) -> Response:
-    """The error with its status, ``headers``, and Retry-After (whole seconds, at least 1) where it has one."""
-    headers = dict(headers or {})
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-    return Response(
-        orjson.dumps(error_body(error)), status_code=error.status, headers=headers, media_type="application/json"
-    )
+    """The error with its status, ``headers``, and Retry-After where it has one."""
+    return Response(orjson.dumps(error_body(error)), error.status, error_headers(error, headers), "application/json")
 
 
 Render: TypeAlias = Callable[[LimnerError, Mapping[str, str] | None], Response]

@@ -66,11 +66,6 @@ def at_tier(tier_pixels: int, spec: ModelSpec, inputs: Sequence[Picture], prompt
     return fit(spec.sizes, width, height, tier_pixels)
 
 
-def is_of_tier(size: Size, tier_pixels: int) -> bool:
-    """Whether no other tier is nearer to ``size``; the next ones have four times the area, or a quarter."""
-    return tier_pixels < 2 * size.pixels < 4 * tier_pixels
-
-
 def tier_in_words_of(fields: Mapping[str, Any], spec: ModelSpec) -> tuple[dict[str, Any], dict[str, str]]:
     """``fields`` with a tier under the name, and in the spelling, of the model's own table; and what was called
     otherwise: ours -> theirs. APIs that have one word for all models say it where a model has the other one."""

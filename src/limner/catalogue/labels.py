@@ -6,7 +6,7 @@ Owns turning such values into a size by the model's table, and what holds when a
 import math
 from collections.abc import Mapping
 
-from limner.catalogue.sizing import Label, fit, problem, snap
+from limner.catalogue.sizing import Label, fit, is_of_tier, problem, snap
 from limner.catalogue.spec import ModelSpec, ParamSpec, SizeRules
 from limner.catalogue.values import shown
 from limner.core import Operation, ParamValue, Request, Size, Warning
@@ -53,7 +53,7 @@ def _contradicted(asked: Size, label: Label, table: list[ParamSpec], rules: Size
     if label.factor is None:
         return None
     meant = scaled(fit(rules, asked.width_px, asked.height_px, rules.default.pixels), label.factor)
-    return None if meant.pixels < 2 * asked.pixels < 4 * meant.pixels else meant  # the next: four times, or a quarter
+    return None if is_of_tier(asked, meant.pixels) else meant
 
 
 def scaled(size: Size, factor: float) -> Size:

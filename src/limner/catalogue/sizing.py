@@ -131,6 +131,11 @@ def fit(rules: SizeRules, width: int, height: int, pixels: int) -> Size:
     return min(within, key=lambda size: _cost(size, width / height, pixels), default=rules.default)
 
 
+def is_of_tier(size: Size, tier_pixels: int) -> bool:
+    """Whether no other tier is nearer to ``size``; the next ones have four times the area, or a quarter."""
+    return tier_pixels < 2 * size.pixels < 4 * tier_pixels
+
+
 def unlike(named: Size, size: Size) -> tuple[Warning, ...]:
     """Says so where the pixels that words name are not the ``size`` that is drawn."""
     if named == size:

@@ -50,9 +50,14 @@ def _value(tiff: bytes, order: str, directory: int, wanted: int) -> bytes:
 def _decoded(comment: bytes) -> str | None:
     code, body = comment[:8], comment[8:]
     if code == b"UNICODE\0":
-        # Some write the block's own byte order; the zeros of Latin letters tell.
-        little = body[1::2].count(0) > body[0::2].count(0)
+        # Some write the block's own byte order; how many Latin letters each reading has tells.
+        little = _letters(body[0::2], body[1::2]) > _letters(body[1::2], body[0::2])
         return body.decode("utf-16-le" if little else "utf-16-be", "replace")
     if code in (b"ASCII\0\0\0", bytes(8)) and body:
         return body.decode("utf-8", "replace").rstrip("\0 ")
     return None
+
+
+def _letters(low: bytes, high: bytes) -> int:
+    """How many different characters of ASCII there are; one that is repeated may be another's bytes turned around."""
+    return len({letter for letter, above in zip(low, high, strict=False) if not above and 32 <= letter < 127})

@@ -6,6 +6,7 @@ picture by picture after the part that it draws over.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
 
@@ -122,13 +123,19 @@ async def _stop_if_interrupted(call: Call, run: Run) -> None:
 
 
 async def _submit(call: Call, request: Request, number: int) -> Job:
-    """The next job of the call."""
+    """The next job of the call; a client that leaves meanwhile leaves it as any other."""
     key = manners_of(call.http).idempotency_key
     submission = Submission(
         idempotency_key=None if key is None else f"{key} {number}", response_format=call.job.response_format
     )
     with call.gateway.service.seat(caller_of(call.http)) as seat:
-        return await seat.submit(request, submission)
+        submitting = asyncio.create_task(seat.submit(request, submission))
+        try:
+            return await asyncio.shield(submitting)
+        except asyncio.CancelledError:  # it may be in the store by now
+            with suppress(LimnerError):
+                call.gateway.service.left(await submitting)
+            raise
 
 
 async def _followed(call: Call, job: Job, run: Run) -> Outcome:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import orjson
 from starlette.responses import Response
 
-from limner.api.envelope import MAX_MESSAGE_CHARS, Envelope
+from limner.api.envelope import MAX_MESSAGE_CHARS, Envelope, error_headers
 from limner.errors import InvalidRequest, LimnerError
 
 PREFIX = "/sdapi/"
@@ -23,10 +23,7 @@ def render(error: LimnerError, headers: Mapping[str, str] | None = None) -> Resp
     """``{"error": code, "detail": message, "body": "", "errors": message, "param"}``."""
     message = error.message[:MAX_MESSAGE_CHARS]
     body = {"error": error.code, "detail": message, "body": "", "errors": message, "param": error.param}
-    kept = dict(headers or {})
-    if error.retry_after_s is not None:
-        kept["Retry-After"] = str(max(1, round(error.retry_after_s)))
-    return Response(orjson.dumps(body), status_code=status_of(error), headers=kept, media_type="application/json")
+    return Response(orjson.dumps(body), status_of(error), error_headers(error, headers), "application/json")
 
 
 ENVELOPE = Envelope(owns=lambda path: path.startswith(PREFIX), render=render)

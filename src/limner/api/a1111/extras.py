@@ -93,10 +93,13 @@ async def png_info(http: HttpRequest) -> Response:
     """What a picture's file says about how it was made."""
     gateway, fields = gateway_of(http), await _read(http, InfoFields)
     data = await asyncio.to_thread(read_base64, fields.image, gateway.media.limits, param="image")
-    texts = await asyncio.to_thread(read_text, data, param="image")
+    return _json(await asyncio.to_thread(_said_in, data))
+
+
+def _said_in(data: bytes) -> dict[str, Any]:
+    texts = read_text(data, param="image")
     info = texts.pop(INFOTEXT_KEYWORD, "")
-    found = {"info": info, "items": texts, "parameters": parsed(info) if info.strip() else {}}
-    return _json(found)
+    return {"info": info, "items": texts, "parameters": parsed(info) if info.strip() else {}}
 
 
 async def interrogate(http: HttpRequest) -> Response:

@@ -78,7 +78,7 @@ def changed(options: Options, given: Mapping[str, Any], roster: Roster) -> tuple
             case "jpeg_quality":
                 options = replace(options, jpeg_quality=_quality(value))
             case "live_previews_enable":
-                options = replace(options, live_previews=bool(value))
+                options = replace(options, live_previews=_switch(value, name))
             case _ if name not in NEUTRAL or value not in NEUTRAL[name]:
                 told = f"option {shown(name)} has no effect: it cannot be set here"
                 warnings.append(Warning(name[:SHOWN_CHARS], "ignored", told))
@@ -117,6 +117,12 @@ def _format(value: object) -> ImageFormat:
             f"Invalid value for 'samples_format': {shown(value)}. Allowed: {', '.join(FORMATS)}", param="samples_format"
         )
     return found
+
+
+def _switch(value: object, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"Invalid value for {name!r}: {shown(value)}. Allowed: true, false", param=name)
+    return value
 
 
 def _quality(value: object) -> int:

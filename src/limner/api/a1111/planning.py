@@ -15,6 +15,7 @@ from limner.api.a1111.options import Options
 from limner.api.a1111.params import read_prompt, settle, size_of
 from limner.api.a1111.second_pass import SecondPass, first_fields, model_of, second_fields, second_pass
 from limner.api.gateway import Gateway
+from limner.api.sources import together
 from limner.catalogue.fields import MAX_SEED
 from limner.catalogue.sizing import problem
 from limner.catalogue.spec import ModelSpec
@@ -170,7 +171,7 @@ async def plan_image(gateway: Gateway, asked: Asked) -> Plan:
     _check_size(size_of(fields, asked.spec), asked.spec)
     mask = await read_picture(gateway, fields.mask, "mask") if fields.mask else None
     request, warnings = _request(asked, Operation.EDIT if mask is None else Operation.INPAINT)
-    pictures = await asyncio.gather(*(read_picture(gateway, one, "init_images") for one in fields.init_images))
+    pictures = await together(read_picture(gateway, one, "init_images") for one in fields.init_images)
     starts = [await asyncio.to_thread(_start, request, fields, one, mask, whole=asked.one) for one in pictures]
     return Plan(_parts(asked, starts), (*warnings, *_told(fields, masked=mask is not None, one=asked.one)))
 

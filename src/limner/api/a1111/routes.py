@@ -22,7 +22,7 @@ from limner.api.a1111.options import Options, changed, checkpoint, shown_options
 from limner.api.a1111.planning import Asked, Plan, check, plan_image, plan_text
 from limner.api.a1111.replies import drawn_body
 from limner.api.a1111.runs import Run
-from limner.api.asking import read_object
+from limner.api.asking import read_object, understood
 from limner.api.calls import Call, Reply, Wire, conduct, job_accepted, timeout_s_of
 from limner.api.doorkeeper import caller_of
 from limner.api.gateway import Gateway, gateway_of
@@ -65,12 +65,12 @@ def router_of(mount: Mount) -> APIRouter:
     async def txt2img(http: HttpRequest) -> Response:
         """Draw pictures from a prompt."""
         body = await read_object(http, gateway_of(http).settings.max_json_bytes)
-        return await _answer(http, mount, parse(TextFields, _filled_in(body)))
+        return await _answer(http, mount, parse(TextFields, await understood(http, _filled_in, body)))
 
     async def img2img(http: HttpRequest) -> Response:
         """Draw over pictures, everywhere or under a mask."""
         body = await read_object(http, gateway_of(http).settings.max_body_bytes)
-        return await _answer(http, mount, parse(ImageFields, _filled_in(body)))
+        return await _answer(http, mount, parse(ImageFields, await understood(http, _filled_in, body)))
 
     async def get_options(http: HttpRequest) -> Response:
         """The key's options."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, field_validator
 
 from limner.api.drawing import merged
-from limner.api.gemini.contents import read_contents
+from limner.api.gemini.contents import read_contents, read_instruction
 from limner.api.gemini.fields import Fields, Whole, placed, read_fields, read_object, without_effect
 from limner.catalogue.values import shown
 from limner.chat import Conversation
@@ -181,15 +181,6 @@ def _check_model(named: object, model: str) -> None:
         raise InvalidRequest(f"Invalid value for 'model': {shown(named)}. The path says {shown(model)}", param="model")
 
 
-def system_words(about_words: Mapping[str, Any]) -> str:
-    """The words of a system instruction. Raises InvalidRequest."""
-    instruction = about_words.get(SYSTEM)
-    if isinstance(instruction, str):
-        return instruction
-    conversation, _ = read_contents({**instruction, "role": "user"} if isinstance(instruction, dict) else instruction)
-    return "\n".join(turn.text for turn in conversation.turns if turn.text)
-
-
 def unspoken(asked: Asked, used: Collection[str]) -> tuple[Warning, ...]:
     """The fields about words that have no effect: all but those that are ``used``."""
     unused = [name for name in asked.about_words if name not in used]
@@ -200,7 +191,7 @@ def unspoken(asked: Asked, used: Collection[str]) -> tuple[Warning, ...]:
 
 def _about_words(fields: Mapping[str, Any], config: GenerationConfig) -> dict[str, Any]:
     given = {name: value for name, value in (config.model_extra or {}).items() if name in FOR_WORDS}
-    instruction = fields.get(SYSTEM)
+    instruction = read_instruction(fields.get(SYSTEM), placed("", SYSTEM))
     return {**given, **({SYSTEM: instruction} if instruction else {})}
 
 

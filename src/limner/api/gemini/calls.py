@@ -19,7 +19,7 @@ from limner.api.chat.turns import Asking, Plan, fitted, planned
 from limner.api.composing import Brief, to_request
 from limner.api.drawing import Drawing, in_their_words, settle, settle_spoken, told_in_their_words
 from limner.api.gateway import gateway_of
-from limner.api.gemini.asking import SYSTEM, Asked, system_words, unspoken
+from limner.api.gemini.asking import SYSTEM, Asked, unspoken
 from limner.api.gemini.fields import ignored
 from limner.api.jobs.replies import nothing_response
 from limner.api.manners import manners_of
@@ -89,7 +89,7 @@ def _history(asked: Asked, plan: Plan) -> tuple[Said, ...]:
     """What was said before, the system's instruction first; for answers in words."""
     if plan.operation is not Operation.DESCRIBE:
         return ()
-    system = system_words(asked.about_words) if SYSTEM in asked.about_words else ""
+    system = asked.about_words.get(SYSTEM)
     return (*((Said("system", system),) if system else ()), *plan.history)
 
 

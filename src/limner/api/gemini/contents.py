@@ -33,6 +33,17 @@ def read_contents(contents: object) -> tuple[Conversation, tuple[Warning, ...]]:
     return Conversation(tuple(turn for turn, _ in found)), tuple(told for _, warnings in found for told in warnings)
 
 
+def read_instruction(content: object, where: str) -> str:
+    """The words of a system instruction, which stands at ``where``, whatever role it names: "" where there is none.
+    Raises InvalidRequest."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    turn, _ = _turn({**content, "role": "user"} if isinstance(content, dict) else content, where)
+    if turn.pictures:
+        raise InvalidRequest(f"{where!r} must have words alone, not pictures", param=where)
+    return turn.text
+
+
 def _listed(value: object, where: str) -> list[Any]:
     """A list, or the one thing that Google's own examples put where a list belongs."""
     match value:

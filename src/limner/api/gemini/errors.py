@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 from starlette.responses import Response
 
-from limner.api.envelope import MAX_MESSAGE_CHARS, MAX_PARAM_CHARS, Envelope
+from limner.api.envelope import MAX_MESSAGE_CHARS, MAX_PARAM_CHARS, Envelope, error_headers, whole_seconds
 from limner.errors import LimnerError
 
 PREFIXES = ("/v1beta/", "/v1beta1/")
@@ -61,19 +61,13 @@ def _details(error: LimnerError) -> list[dict[str, Any]]:
         violation = {"field": error.param[:MAX_PARAM_CHARS], "description": error.message[:MAX_MESSAGE_CHARS]}
         details.append({"@type": f"{_TYPE}BadRequest", "fieldViolations": [violation]})
     if error.retry_after_s is not None:
-        details.append({"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{_retry_s(error.retry_after_s)}s"})
+        details.append({"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{whole_seconds(error.retry_after_s)}s"})
     return details
 
 
 def render(error: LimnerError, headers: Mapping[str, str] | None = None) -> Response:
     """The error with its status, ``headers``, and Retry-After where it has one."""
-    retry = {} if error.retry_after_s is None else {"Retry-After": str(_retry_s(error.retry_after_s))}
-    content = orjson.dumps(error_body(error))
-    return Response(content, error.status, {**(headers or {}), **retry}, "application/json")
-
-
-def _retry_s(seconds: float) -> int:
-    return max(1, round(seconds))
+    return Response(orjson.dumps(error_body(error)), error.status, error_headers(error, headers), "application/json")
 
 
 ENVELOPE = Envelope(owns, render)

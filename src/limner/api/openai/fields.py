@@ -87,9 +87,16 @@ class ImageFields(BaseModel):
             reasons["output_compression"] = "png is lossless; ask for jpeg or webp"
         if self.stream and self.response_format == "url":
             reasons["response_format"] = "a stream carries the pictures themselves"
-        if self.partial_images and not self.stream:
-            reasons["partial_images"] = "partial pictures come in a stream; ask for stream=true"
-        return tuple(Warning(name, "ignored", f"{name!r} has no effect: {why}") for name, why in reasons.items())
+        told = (Warning(name, "ignored", f"{name!r} has no effect: {why}") for name, why in reasons.items())
+        return (*told, *unstreamed(self.partial_images, stream=self.stream))
+
+
+def unstreamed(count: int | None, param: str = "partial_images", *, stream: bool | None) -> tuple[Warning, ...]:
+    """Says so where ``count`` partial pictures, which ``param`` asks for, have no stream to come in."""
+    if not count or stream:
+        return ()
+    message = f"{param!r} has no effect: partial pictures come in a stream; ask for stream=true"
+    return (Warning(param, "ignored", message),)
 
 
 def read_json(body: bytes, param: str | None = None) -> dict[str, Any]:

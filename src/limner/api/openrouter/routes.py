@@ -20,7 +20,7 @@ from limner.api.drawing import Drawing, in_their_words, settle
 from limner.api.embedding import Embedded, embedded
 from limner.api.envelope import error_body
 from limner.api.gateway import gateway_of
-from limner.api.openai.fields import flatten
+from limner.api.openai.fields import flatten, unstreamed
 from limner.api.openrouter import docs as openrouter_docs
 from limner.api.shapes import TIERS, tier_in_words_of
 from limner.api.validation import checked_fields
@@ -70,7 +70,7 @@ async def images(http: HttpRequest) -> Response:
         names.update(drawing.names)
         previews = (fields.partial_images or 0) if fields.stream else 0
         request, told = await to_request(http, spec, Brief(fields.prompt or "", pictures, None, drawing, previews))
-        return request, (*warnings, *told)
+        return request, (*warnings, *unstreamed(fields.partial_images, stream=fields.stream), *told)
 
     try:
         return await conduct(http, spec.id, read, _wire(fields, telling))

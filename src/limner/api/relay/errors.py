@@ -10,7 +10,7 @@ import orjson
 from starlette.responses import Response
 
 from limner import errors as ours
-from limner.api.envelope import MAX_MESSAGE_CHARS, MAX_PARAM_CHARS, Envelope
+from limner.api.envelope import MAX_MESSAGE_CHARS, MAX_PARAM_CHARS, Envelope, error_headers
 from limner.errors import LimnerError
 from limner.logs import request_id
 
@@ -63,11 +63,8 @@ def error_fields(error: LimnerError) -> dict[str, Any]:
 def render(error: LimnerError, headers: Mapping[str, str] | None = None) -> Response:
     """The error as a reply, with ``headers`` and Retry-After where it has one."""
     fields = error_fields(error)
-    kept = dict(headers or {})
-    if error.retry_after_s is not None:
-        kept["Retry-After"] = str(max(1, round(error.retry_after_s)))
     body = orjson.dumps({"detail": fields["message"], "error": fields})
-    return Response(body, status_and_code(error)[0], kept, "application/json")
+    return Response(body, status_and_code(error)[0], error_headers(error, headers), "application/json")
 
 
 ENVELOPE = Envelope(owns=lambda path: path.startswith(PREFIX), render=render)

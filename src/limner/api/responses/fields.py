@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from limner.api.chat.messages import url_of
 from limner.api.drawing import merged
-from limner.api.openai.fields import flatten
+from limner.api.openai.fields import flatten, unstreamed
 from limner.api.validation import checked_fields
 from limner.catalogue.values import shown
 from limner.core import Warning
@@ -92,8 +92,9 @@ class ResponseAsked:
         """What the reply may consist of; None: whatever fits."""
         if self.tool is None:
             return frozenset({"text"})
-        forced = self.tool.action is not None or self.fields.tool_choice not in (None, "auto")
-        return frozenset({"image"}) if forced else None
+        choice = self.fields.tool_choice
+        is_free = choice in (None, "auto") or (isinstance(choice, dict) and choice.get("mode") == "auto")
+        return None if is_free and self.tool.action is None else frozenset({"image"})
 
     @property
     def partial_images(self) -> int:
@@ -111,8 +112,11 @@ def read_response(body: Mapping[str, Any]) -> ResponseAsked:
     where = "tools" if position is None else f"tools[{position}]"
     tool = None if position is None else checked_fields(ToolFields, _given(fields.tools, position), f"{where}.")
     _check_choice(fields.tool_choice)
+    if fields.background and fields.stream:
+        raise InvalidRequest("no stream comes from the background: drop 'stream' or 'background'", param="stream")
     about_words = {name: extra.pop(name) for name in (*FOR_WORDS, "instructions") if extra.get(name) is not None}
-    warnings = (*_dropped(extra), *others, *_stored(fields))
+    previews = (tool.partial_images if tool else None, f"{where}.partial_images")
+    warnings = (*_dropped(extra), *others, *_stored(fields), *unstreamed(*previews, stream=fields.stream))
     return ResponseAsked(
         fields=fields,
         tool=tool,
