@@ -1,6 +1,7 @@
 """generate and edit, drawn in this process and by a server: the same files, summaries and codes."""
 
 import asyncio
+import errno
 import io
 import os
 import resource
@@ -230,6 +231,21 @@ def test_a_file_that_is_replaced_keeps_its_mode_and_its_links(tmp_path: Path) ->
     link.symlink_to(path)
     write(link, b"after")
     assert (path.read_bytes(), path.stat().st_mode & 0o777, link.is_symlink()) == (b"after", 0o640, True)
+
+
+def test_a_file_in_a_directory_that_lets_nothing_be_replaced_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(draft: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(draft))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    path = tmp_path / "a.png"
+    with pytest.raises(PermissionError):
+        write(path, b"new")
+    path.write_bytes(b"before")
+    write(path, b"after")
+    assert (path.read_bytes(), [*tmp_path.iterdir()]) == (b"after", [path])
 
 
 @pytest.mark.parametrize("command", [["generate", "x"], ["edit", "in.png", "x"]])

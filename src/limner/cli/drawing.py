@@ -4,7 +4,6 @@ stdout gets the written paths and nothing else, or with ``-o -`` the picture; pr
 warnings go to stderr.
 """
 
-import os
 import secrets
 import shutil
 import sys
@@ -43,7 +42,7 @@ def write(path: Path, data: bytes) -> None:
         return
     try:
         target = path.resolve()
-        if target.exists() and not (target.is_file() and os.access(target.parent, os.W_OK)):
+        if target.exists() and not target.is_file():
             target.write_bytes(data)
         else:
             _put(target, data)
@@ -59,6 +58,10 @@ def _put(path: Path, data: bytes) -> None:
                 shutil.copymode(path, draft)
             file.write(data)
         draft.replace(path)
+    except PermissionError:  # the directory's; the file that is there may be written to all the same
+        if not path.exists():
+            raise
+        path.write_bytes(data)
     finally:
         draft.unlink(missing_ok=True)
 

@@ -29,12 +29,13 @@ TEXT_KEYS: Mapping[str, str] = {  # type of a content part -> the key that holds
 }
 PICTURE_TYPES = ("image_url", "input_image")
 _MARKDOWN_PICTURE = re.compile(  # one that this server has shown is known by its file's id, wherever it lies now
-    # Possessive and bounded: what is no picture must not be read again and again, megabytes of it.
+    # Possessive, and no further than the next beginning: what is no picture must not be read again and again,
+    # megabytes of it.
     rf"!\[(?:(?P<id>(?-i:{FILE_ID}))"
     r"\]\([ \t\n]{0,9}+<?"
     rf"(?!data:|(?:https?://[^\s)]{{1,255}}?)?/v1/files/(?-i:{FILE_ID}))"
-    r"[^)\s>]{1,2048}+"
-    r"|[^\]\n]{0,1000}+\]\([ \t\n]{0,9}+<?(?P<url>data:image/[^()\[\]\s<>!]++|(?:https?://|/v1/files/)[^)\s>]{1,2048}+))"
+    r"[^()\s>]{1,2048}+"
+    r"|[^\[\]\n]{0,1000}+\]\([ \t\n]{0,9}+<?(?P<url>data:image/[^()\[\]\s<>!]++|(?:https?://|/v1/files/)[^()\s>]{1,2048}+))"
     r">?(?:[ \t\n]{1,9}+\"[^\"\n]{0,500}+\")?[ \t\n]{0,9}+\)",
     re.IGNORECASE,
 )
