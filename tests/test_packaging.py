@@ -111,7 +111,7 @@ def test_the_lock_names_no_registry() -> None:
 
 def test_everything_imported_is_declared() -> None:
     """A package that only comes along with another one may go with it."""
-    provided = {"python-multipart": "multipart", "pillow": "PIL", "pydantic-settings": "pydantic_settings"}
+    provided = {"pillow": "PIL", "pydantic-settings": "pydantic_settings"}
     declared = {provided.get(requirement.name, requirement.name.replace("-", "_")) for requirement in RUN}
     for extra in ("gguf", "cutout", "upscale"):
         declared |= {Requirement(text).name for text in PROJECT["optional-dependencies"][extra]}
