@@ -169,9 +169,9 @@ async def test_reading_takes_no_longer_than_the_job_may(client: httpx2.AsyncClie
     assert (late.status_code, late.json()["error"]["param"]) == (408, "timeout")
 
 
-async def test_the_first_picture_that_fails_ends_the_reading_of_the_others(app: FastAPI) -> None:
-    read = app.state.gateway.pictures.read
-    ended = asyncio.Event()
+def slow_but_for_data(app: FastAPI) -> asyncio.Event:
+    """Let all pictures but those of data: URLs take long; set when the reading of one has ended."""
+    read, ended = app.state.gateway.pictures.read, asyncio.Event()
 
     async def slow_or(source: str, param: str) -> None:
         if source.startswith("data:"):
@@ -182,6 +182,11 @@ async def test_the_first_picture_that_fails_ends_the_reading_of_the_others(app: 
             ended.set()
 
     app.state.gateway.pictures.read = slow_or
+    return ended
+
+
+async def test_the_first_picture_that_fails_ends_the_reading_of_the_others(app: FastAPI) -> None:
+    ended = slow_but_for_data(app)
     http = HttpRequest({"type": "http", "app": app, "path": "/", "headers": [], "server": ("limner.test", 80)})
     with pytest.raises(UnsupportedMedia):
         await read_sources(http, [("image", "http://slow.test/a.png"), ("image", "data:;base64,bm9uZQ==")], 60)
@@ -198,17 +203,6 @@ async def test_the_first_picture_that_fails_ends_the_reading_of_the_others(app: 
 async def test_it_does_so_in_every_dialect(
     client: httpx2.AsyncClient, app: FastAPI, path: str, body: dict[str, Any]
 ) -> None:
-    read = app.state.gateway.pictures.read
-    ended = asyncio.Event()
-
-    async def slow_or(source: str, param: str) -> None:
-        if source.startswith("data:"):
-            await read(source, param)
-        try:
-            await asyncio.sleep(30)
-        finally:
-            ended.set()
-
-    app.state.gateway.pictures.read = slow_or
+    ended = slow_but_for_data(app)
     assert (await client.post(path, json=body)).status_code == 415
     await asyncio.wait_for(ended.wait(), 1)

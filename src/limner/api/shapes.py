@@ -3,14 +3,13 @@
 Owns that arithmetic. A model whose own table has such parameters is left to the catalogue, which judges them.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from limner.catalogue.aspect import infer
-from limner.catalogue.sizing import fit
+from limner.catalogue.sizing import fit, off_ratio
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import shown
 from limner.core import Picture, Size
@@ -21,7 +20,7 @@ SHAPE_WORDS = ("aspect_ratio", *TIER_WORDS)
 TIERS: Mapping[str, float] = {"512": 0.5, "0.5k": 0.5, "1k": 1.0, "2k": 2.0, "4k": 4.0}
 """Side lengths as multiples of those that the model draws by default."""
 
-_BENT = 0.1  # log of the factor by which pixels may be off the proportions beside them
+_BENT = 0.1  # log of the factor by which pixels may be off the proportions beside them, as near as multiples come
 _RATIO = re.compile(r"([1-9]\d{0,2})\s*[:x]\s*([1-9]\d{0,2})")
 
 
@@ -42,7 +41,7 @@ def size_in_words(fields: Mapping[str, Any], spec: ModelSpec) -> Worded:
     words = {name: _word(name, value) for name, value in fields.items()}
     sides, ratio, factor = _sides(words), _ratio(words.get("aspect_ratio", "auto")), _factor(words, spec)
     if sides is not None:
-        if ratio is not None and not _is_like(sides, ratio):
+        if ratio is not None and off_ratio(sides, ratio[0] / ratio[1]) > _BENT:
             raise _refused("aspect_ratio", words["aspect_ratio"], f"the proportions of {sides}, or 'auto'")
         return Worded(sides)
     pixels = round(spec.sizes.default.pixels * (1.0 if factor is None else factor) ** 2)
@@ -142,12 +141,6 @@ def _sides(words: Mapping[str, str]) -> Size | None:
     if len(sizes) > 1:
         raise _contradicted(words)
     return next(iter(sizes), None)
-
-
-def _is_like(size: Size, ratio: tuple[int, int]) -> bool:
-    """Whether ``size`` has these proportions, as near as multiples come."""
-    width, height = ratio
-    return abs(math.log(size.width_px * height / (size.height_px * width))) <= _BENT
 
 
 def _contradicted(words: Mapping[str, str]) -> InvalidRequest:

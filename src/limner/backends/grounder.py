@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from limner.backends.working import outcome
+from limner.backends.working import begun, outcome
 from limner.core import Picture
 from limner.errors import LimnerError, NotReady
 
@@ -42,7 +42,6 @@ class EngineGrounder:
         self._source, self._device = source, device
         self._model: Grounding | None = None
         self._thread = ThreadPoolExecutor(1, "limner-grounder")
-        self._closed = False
 
     async def load(self) -> str:
         """Load the model, unless it is, and say what identifies its weights. Raises NotReady with the reason it
@@ -55,14 +54,11 @@ class EngineGrounder:
 
     async def aclose(self) -> None:
         """Free the model and its thread once what runs has ended; who still waits is told NotReady."""
-        self._closed = True
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
         self._model = None
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
-        if self._closed:
-            raise NotReady("the server is shutting down")
-        doing = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        doing = begun(self._thread, work)
         try:
             await asyncio.wait({doing})
         finally:

@@ -6,13 +6,13 @@ catalogue entry says.
 
 import asyncio
 import contextlib
-import math
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from limner.backends.pixels import Finish, Kept, alike, grey, opaque, picture_of, resized
+from limner.catalogue.sizing import off_ratio
 from limner.catalogue.spec import TEXT_LENGTH, ModelSpec, ParamSpec, Route
 from limner.core import Event, Finished, Lora, Operation, ParamValue, Picture, Preview, Progress, Request, Size, Warning
 from limner.engine import EngineSettings, EngineStats, LoadedModel, ModelSource, Result, Sample, Timings
@@ -241,7 +241,7 @@ def _finish(request: Request, native: Size | None) -> Finish:
         return Finish(request.size, kept, how="stretch" if native is None else "fill")
     assert request.size is not None, "sizes are settled before they are drawn"
     part = inside(request.inputs[0].size, native)
-    bent = abs(math.log(part.width_px * request.size.height_px / (part.height_px * request.size.width_px)))
+    bent = off_ratio(part, request.size.width_px / request.size.height_px)
     return Finish(request.size, kept, part, "stretch" if kept or bent <= _ALIKE else "fill")
 
 

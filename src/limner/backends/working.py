@@ -37,9 +37,10 @@ def outcome(done: asyncio.Future[T]) -> T:
     return done.result()
 
 
-def _begun(threads: Executor, work: Callable[[Tell], Finished], tell: Tell) -> asyncio.Future[Finished]:
+def begun(threads: Executor, work: Callable[[], T]) -> asyncio.Future[T]:
+    """``work`` on one of ``threads``, for `outcome`. Raises NotReady where they have been shut down."""
     try:
-        return asyncio.get_running_loop().run_in_executor(threads, work, tell)
+        return asyncio.get_running_loop().run_in_executor(threads, work)
     except RuntimeError as error:  # after its shutdown an executor takes nothing
         raise NotReady(_CLOSING) from error
 
@@ -61,7 +62,7 @@ async def working(threads: Executor, work: Callable[[Tell], Finished]) -> AsyncG
         with contextlib.suppress(RuntimeError):  # after the loop has closed nobody listens
             loop.call_soon_threadsafe(note, Progress(step, total_steps))
 
-    doing = _begun(threads, work, tell)
+    doing = begun(threads, lambda: work(tell))
     doing.add_done_callback(lambda _: news.set())
     try:
         while latest or not doing.done():

@@ -136,11 +136,23 @@ def is_of_tier(size: Size, tier_pixels: int) -> bool:
     return tier_pixels < 2 * size.pixels < 4 * tier_pixels
 
 
+def off_ratio(size: Size, ratio: float) -> float:
+    """How far the proportions of ``size`` are from ``ratio``, width by height: the log of the factor, 0 or more."""
+    return abs(math.log(size.width_px / size.height_px / ratio))
+
+
 def unlike(named: Size, size: Size) -> tuple[Warning, ...]:
     """Says so where the pixels that words name are not the ``size`` that is drawn."""
     if named == size:
         return ()
     return (Warning("size", "adjusted", f"the words ask for {named}, which was changed to {size}"),)
+
+
+def require_drawable(size: Size, rules: SizeRules, model: str) -> None:
+    """Raise InvalidRequest for a size that is out of the bounds of ``model``."""
+    trouble = problem(size, rules)
+    if trouble:
+        raise InvalidRequest(f"Invalid value for 'size': '{size}'. {trouble} for {model}", param="size")
 
 
 def problem(size: Size, rules: SizeRules) -> str | None:
@@ -168,9 +180,7 @@ def snap(size: Size, rules: SizeRules) -> Size:
 
 
 def _given(size: Size, rules: SizeRules, model: str) -> tuple[Size, tuple[Warning, ...]]:
-    trouble = problem(size, rules)
-    if trouble:
-        raise InvalidRequest(f"Invalid value for 'size': '{size}'. {trouble} for {model}", param="size")
+    require_drawable(size, rules, model)
     snapped = snap(size, rules)
     if snapped == size:
         return size, ()
@@ -194,7 +204,7 @@ def _inferred(shape: Shape | None, rules: SizeRules) -> Size:
 
 
 def _bent(asked: str, ratio: float, size: Size) -> tuple[Warning, ...]:
-    if abs(math.log(size.width_px / size.height_px / ratio)) <= BENT:
+    if off_ratio(size, ratio) <= BENT:
         return ()
     message = f"{asked}: proportions that this model does not draw; the nearest it does are {size}"
     return (Warning("size", "adjusted", message),)
@@ -207,8 +217,7 @@ def _heights(ideal: int, most: int, sides: range) -> set[int]:
 
 
 def _cost(size: Size, ratio: float, pixels: int) -> float:
-    off = abs(math.log(size.width_px / size.height_px / ratio))
-    return off + AREA_WEIGHT * abs(math.log(size.pixels / pixels))
+    return off_ratio(size, ratio) + AREA_WEIGHT * abs(math.log(size.pixels / pixels))
 
 
 def _up(side: int, multiple: int) -> int:
@@ -220,5 +229,4 @@ def _down(side: int, multiple: int) -> int:
 
 
 def _distance(size: Size, width: int, height: int, pixels: int) -> tuple[float, float]:
-    ratio = abs(math.log(size.width_px * height / (size.height_px * width)))
-    return round(ratio, 2), abs(math.log(size.pixels / pixels))
+    return round(off_ratio(size, width / height), 2), abs(math.log(size.pixels / pixels))

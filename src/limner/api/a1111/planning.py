@@ -17,7 +17,7 @@ from limner.api.a1111.second_pass import SecondPass, first_fields, model_of, sec
 from limner.api.gateway import Gateway
 from limner.api.sources import together
 from limner.catalogue.fields import MAX_SEED
-from limner.catalogue.sizing import problem
+from limner.catalogue.sizing import require_drawable
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import shown
 from limner.core import Operation, Picture, Request, Size, Warning
@@ -168,19 +168,14 @@ async def plan_image(gateway: Gateway, asked: Asked) -> Plan:
         raise MissingParameter("Missing required parameter: 'init_images'", param="init_images")
     count, most = len(fields.init_images), gateway.settings.max_images
     gateway.pictures.check_count(count, most, "a call", "init_images")
-    _check_size(size_of(fields, asked.spec), asked.spec)
+    size = size_of(fields, asked.spec)
+    if size is not None:  # before pictures are brought to it
+        require_drawable(size, asked.spec.sizes, asked.spec.id)
     mask = await read_picture(gateway, fields.mask, "mask") if fields.mask else None
     request, warnings = _request(asked, Operation.EDIT if mask is None else Operation.INPAINT)
     pictures = await together(read_picture(gateway, one, "init_images") for one in fields.init_images)
     starts = [await asyncio.to_thread(_start, request, fields, one, mask, whole=asked.one) for one in pictures]
     return Plan(_parts(asked, starts), (*warnings, *_told(fields, masked=mask is not None, one=asked.one)))
-
-
-def _check_size(size: Size | None, spec: ModelSpec) -> None:
-    """Refuse what the model does not draw before pictures are brought to it. Raises InvalidRequest."""
-    trouble = None if size is None else problem(size, spec.sizes)
-    if trouble:
-        raise InvalidRequest(f"Invalid value for 'size': '{size}'. {trouble} for {spec.id}", param="size")
 
 
 def _request(asked: Asked, operation: Operation) -> tuple[Request, tuple[Warning, ...]]:

@@ -3,7 +3,6 @@
 Owns bringing the shared fields into the words of the model that is asked, and ``X-Server-Timeout``.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,9 +22,10 @@ from limner.api.gemini.asking import SYSTEM, Asked, unspoken
 from limner.api.gemini.fields import ignored
 from limner.api.jobs.replies import nothing_response
 from limner.api.manners import manners_of
+from limner.catalogue.sizing import off_ratio
 from limner.catalogue.spec import ModelSpec
 from limner.catalogue.values import shown
-from limner.core import Operation, Request, Said, Size, Warning
+from limner.core import Operation, Request, Said, Warning
 from limner.errors import InvalidRequest, LimnerError
 
 TIMEOUT = "X-Server-Timeout"  # seconds; what Google's SDKs make of their `timeout` option
@@ -134,12 +134,8 @@ def in_shape_of_first(request: Request, spec: ModelSpec) -> Request:
         return request
     first = request.inputs[0].size
     shapes = {name: size for name, size in ratio.sizes.items() if size is not None}
-    nearest = min(shapes, key=lambda name: _unlikeness(shapes[name], first), default=None)
+    nearest = min(shapes, key=lambda name: off_ratio(shapes[name], first.width_px / first.height_px), default=None)
     return replace(request, params={**request.params, "aspect_ratio": nearest})
-
-
-def _unlikeness(one: Size, other: Size) -> float:
-    return abs(math.log(one.width_px * other.height_px / (one.height_px * other.width_px)))
 
 
 def _resolution(spec: ModelSpec, name: str, value: object) -> str:

@@ -5,11 +5,10 @@ Owns the model, its queue and what failures mean to whom; knows no asyncio and n
 
 import logging
 import threading
-import traceback
 from typing import Self
 
 from limner.engine.devices import Device, free_memory, prepare_thread, resolve
-from limner.engine.failures import is_out_of_memory
+from limner.engine.failures import is_out_of_memory, let_go
 from limner.engine.sample import EngineSettings, LoadedModel, ModelSource
 from limner.engine.speaking.load import Voice, load_voice
 from limner.engine.speaking.question import DType, Hearer, Question, Ticket
@@ -97,7 +96,7 @@ class Speaker:
         """After a failure: those that have not spoken yet are tried again, in halves unless others have, so that one
         does not fail for another, and memory that is too small for all may do for some."""
         if is_out_of_memory(error):
-            traceback.clear_frames(error.__traceback__)  # which hold all that the attempt had in memory
+            let_go(error)  # of all that the attempt had in memory
             free_memory()
         failed = [reply for reply in left if reply.spoke or len(left) == 1]
         for reply in failed:
