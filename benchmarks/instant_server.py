@@ -30,6 +30,7 @@ from limner.catalogue import Catalogue
 from limner.config import Settings, load_settings
 from limner.core import EncodedPicture, Event, Finished, Operation, Picture, Request
 from limner.jobs import Submission
+from limner.memory import limit_arenas
 from limner.roster import Roster, ServedModel
 from limner.service import Service, open_tools
 
@@ -110,6 +111,7 @@ def main() -> None:
     parser.add_argument("--side-px", type=int, default=1024)
     options = parser.parse_args()
     picture = photograph(options.side_px)
+    limit_arenas()  # as `limner serve` does
     with tempfile.TemporaryDirectory() as data:
         match options.returns:
             case "file":

@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "blobs": {*GROUND, "secrets_file"},
     "catalogue": GROUND,
     "suite": GROUND,
-    "engine": GROUND,
+    "engine": {*GROUND, "memory"},
     "chat": GROUND,
     "records": {*GROUND, "store"},
     "jobs": {*GROUND, "catalogue", "store"},

@@ -4,7 +4,7 @@ Owns the history of events and its followers; does not run anything and reads no
 """
 
 import asyncio
-import secrets
+import random
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -123,7 +123,7 @@ class Job:
         self.cancel_requested = asyncio.Event()
         self.followers = 0
         self.waiters = 0
-        self._source = secrets.token_hex(4)
+        self._source = f"{random.getrandbits(32):08x}"
         self._history: list[JobEvent] = []
         self._changed = asyncio.Condition()
 

@@ -1,6 +1,6 @@
-"""Keeping the C library from hoarding memory: fewer arenas, and giving back what is free.
+"""How the C library keeps freed memory: in few arenas, some of it for what comes next, the rest given back.
 
-Owns the two calls into glibc that Python has no names for; elsewhere they do nothing. Knows nothing of who uses them.
+Owns the calls into glibc that Python has no names for; elsewhere they do nothing. Knows nothing of who uses them.
 """
 
 import ctypes
@@ -8,8 +8,9 @@ import os
 from collections.abc import Callable
 from typing import cast
 
-M_ARENA_MAX = -8  # malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # malloc.h
 ARENAS = 4  # glibc's default is eight a core, each of which keeps the most that its threads ever needed
+KEPT_BYTES = 256 * 1024**2
 
 
 def limit_arenas() -> bool:
@@ -19,6 +20,19 @@ def limit_arenas() -> bool:
     if mallopt is None or "MALLOC_ARENA_MAX" in os.environ:
         return False
     return mallopt(M_ARENA_MAX, ARENAS) == 1
+
+
+def keep_memory() -> bool:
+    """Let ``KEPT_BYTES`` of freed memory be kept for the next tensors; whether it was done.
+
+    glibc gives large blocks back to the system at once and has them cleared page by page when it takes them again: a
+    fifth of the time in which a CPU decodes a 256 x 256 picture, two fifths when it decodes four at once. Does nothing
+    where the environment says how malloc should behave.
+    """
+    mallopt = _c_function("mallopt", ctypes.c_int, ctypes.c_int)
+    if mallopt is None or any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
+        return False
+    return all(mallopt(option, KEPT_BYTES) == 1 for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD))
 
 
 def release_free_memory() -> bool:

@@ -31,7 +31,7 @@ from limner.errors import (
 from limner.jobs import Outcome, Submission
 from limner.service import Service
 from limner.service.worker import Ended
-from limner.store import ImageRow, JobFilter
+from limner.store import ImageRow, JobFilter, Store
 from limner.store.rows import Hook
 from tests.fakes import FakeBackend, opener, until
 
@@ -192,7 +192,7 @@ async def test_a_job_cancelled_while_it_waits_ends_like_any_other(
         first = await service.submit(ask(params={"num_inference_steps": 50}))
         second = await service.submit(ask())
         again = await service.find(second.id)
-        service.on_job_end.append(lambda: ends.append(second.status))
+        service.on_job_end.append(lambda _: ends.append(second.status))
         with caplog.at_level("INFO", "limner.service.figures"):
             await asyncio.gather(service.cancel(second), service.cancel(again))
         assert ends == ["cancelled"]
@@ -201,11 +201,52 @@ async def test_a_job_cancelled_while_it_waits_ends_like_any_other(
         await service.cancel(first)
 
 
+async def test_who_hears_of_an_end_is_told_whether_somebody_outside_is_to_hear_of_it(settings: Settings) -> None:
+    one_at_once = settings.model_copy(update={"jobs_at_once": 1})
+    async with opener(FakeBackend(delay_s=0.05))(one_at_once) as service:
+        heard: dict[str, bool] = {}
+        service.on_job_end.append(lambda ended: heard.update({ended.job.id: ended.hooked}))
+        told = Submission(hook=Hook("https://example.org"))
+        with service.seat() as seat:
+            drawn = await seat.submit(ask(), told)
+        silent = await service.submit(ask())
+        await asyncio.gather(drawn.result(), silent.result())
+        busy = await service.submit(ask(params={"num_inference_steps": 50}))
+        with service.seat() as seat:
+            waiting = await seat.submit(ask(), told)
+        await service.cancel(waiting)
+        assert heard == {drawn.id: True, silent.id: False, waiting.id: True}
+        await service.cancel(busy)
+
+
+async def test_the_queue_is_asked_when_a_slot_was_waited_for_and_only_then(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("limner.service.worker.POLL_S", 60.0)
+    asked: list[int] = []
+    claim = Store.claim
+
+    async def counted(*args: Any, **kwargs: Any) -> Any:
+        asked.append(1)
+        return await claim(*args, **kwargs)
+
+    monkeypatch.setattr(Store, "claim", counted)
+    two_at_once = settings.model_copy(update={"jobs_at_once": 2, "queue_limit": 5})
+    async with opener(FakeBackend())(two_at_once) as service:
+        for _ in range(3):
+            await (await service.submit(ask())).result()
+        assert len(asked) <= 1, "only at the start"
+        jobs = [await service.submit(ask()) for _ in range(5)]
+        async with asyncio.timeout(20):
+            await asyncio.gather(*(job.result() for job in jobs))
+        assert len(asked) > 1
+
+
 async def test_a_job_that_is_given_up_ends_like_any_other(settings: Settings) -> None:
     accepting = settings.model_copy(update={"draws": False})
     ends: list[int] = []
     async with opener(FakeBackend())(accepting) as service:
-        service.on_job_end.append(lambda: ends.append(1))
+        service.on_job_end.append(lambda _: ends.append(1))
         job = await service.submit(ask(timeout_s=0.01))
         with pytest.raises(DeadlineExceeded):
             await asyncio.wait_for(job.result(), 10)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 import stat
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from threading import Event
@@ -113,6 +114,32 @@ async def test_a_write_that_nobody_waits_for_any_more_is_dropped(database: Sqlit
     second.cancel()
     await first
     assert await database.read(_names) == set()
+
+
+def test_a_loop_that_ended_while_it_waited_is_not_missed(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "limner.db")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(connection: Connection) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        connection.execute(_put("kept"))
+
+    async def leave() -> None:
+        await database.start()
+        waiting = asyncio.create_task(database.write(slow))
+        await asyncio.to_thread(begun.wait)
+        waiting.cancel()
+
+    async def come_back() -> set[str]:
+        try:
+            return await database.read(_names) | await database.write(_names)
+        finally:
+            await database.aclose()
+
+    asyncio.run(leave())
+    go_on.set()
+    assert asyncio.run(come_back()) == {"kept"}
 
 
 async def test_a_broken_constraint_is_a_conflict(database: SqliteDatabase) -> None:

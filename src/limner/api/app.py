@@ -119,7 +119,7 @@ def create_app(settings: Settings, open_service: OpenService) -> FastAPI:
             except LimnerError as error:
                 app.state.failure = error
                 raise
-            service.on_job_end.append(postman.wake)
+            service.on_job_end.append(lambda ended: postman.wake() if ended.hooked else None)
             errands = [asyncio.create_task(_sweep(service)), asyncio.create_task(postman.run())]
             try:
                 yield

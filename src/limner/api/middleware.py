@@ -5,7 +5,7 @@ Plain ASGI, so that bodies stream and disconnects arrive.
 
 import asyncio
 import logging
-import uuid
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -186,4 +186,4 @@ def _request_id(headers: Headers) -> str:
     given = headers.get("x-request-id", "")
     if 0 < len(given) <= 128 and all(c.isalnum() or c in "-_." for c in given) and given.isascii():
         return given
-    return f"req_{uuid.uuid4().hex}"
+    return f"req_{random.getrandbits(128):032x}"

@@ -6,7 +6,7 @@ Owns talking to obstore, durable writes where the store is a directory, and the 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from obstore.exceptions import BaseError
@@ -59,13 +59,24 @@ class Shelf:
 
     async def put(self, path: str, data: bytes, attributes: Mapping[str, str]) -> None:
         """Store ``data``, whole or not at all; a directory keeps no ``attributes``."""
+        await self.put_by_content(lambda: path, data, attributes)
+
+    async def put_by_content(self, path_of: Callable[[], str], data: bytes, attributes: Mapping[str, str]) -> str:
+        """As `put`, under the path that ``path_of`` finds on a thread."""
         directory = self._place.directory
-        with self._telling("put"):
+
+        def write() -> str:
+            path = path_of()
             if directory is not None:
-                await asyncio.to_thread(write_durably, directory / path, data)
-            else:
+                write_durably(directory / path, data)
+            return path
+
+        with self._telling("put"):
+            path = await asyncio.to_thread(write)
+            if directory is None:
                 await self._store.put_async(path, data, attributes=dict(attributes), use_multipart=False)
         self._watcher.blob_moved("put", len(data))
+        return path
 
     async def get(self, path: str) -> bytes:
         """The whole content; raises NotFound."""

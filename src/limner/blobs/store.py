@@ -1,19 +1,19 @@
 """Files by content and by job: in a directory by default, in any object store obstore speaks by URL.
 
-Owns keys, and removal by age. A finished picture's key is ``YYYY/MM/DD/<sha256>.<extension>``: the day (UTC) it was
+Owns keys, and removal by age. A finished picture's key is ``YYYY/MM/DD/<blake3>.<extension>``: the day (UTC) it was
 stored makes old ones cheap to find, the hash makes storing the same content twice one object. An input picture's key
 is ``inputs/<job>/<name>``, and it goes when its job is over and nothing goes on from it. Knows nothing of HTTP or
 databases.
 """
 
-import asyncio
-import hashlib
 import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
+
+from blake3 import blake3
 
 from limner.blobs.durable import DRAFT_SUFFIX
 from limner.blobs.links import LinkSigner
@@ -71,10 +71,12 @@ class Blobs:
 
     async def put(self, data: bytes, media_type: str) -> str:
         """Store ``data`` (a type in EXTENSIONS) and give its key. Atomic; the same content on a day is one object."""
-        digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
-        key = f"{datetime.fromtimestamp(self._clock(), UTC):%Y/%m/%d}/{digest}.{EXTENSIONS[media_type]}"
-        await self._shelf.put(key, data, {"Content-Type": media_type})
-        return key
+        day = f"{datetime.fromtimestamp(self._clock(), UTC):%Y/%m/%d}"
+
+        def key() -> str:
+            return f"{day}/{blake3(data).hexdigest()}.{EXTENSIONS[media_type]}"
+
+        return await self._shelf.put_by_content(key, data, {"Content-Type": media_type})
 
     async def get(self, key: str) -> bytes:
         """The whole content; raises NotFound."""

@@ -21,7 +21,7 @@ TEXT_LENGTH = "max_sequence_length"  # the pipeline argument that says how many 
 ParamType = Literal["integer", "number", "string", "boolean", "enum", "loras", "size", "images", "mask"]
 RequestField = Literal["prompt", "n", "seed", "size", "width", "height", "output_format", "mask"]
 # Parameters of these names are the request's fields without saying so.
-NAMESAKES: tuple[RequestField, ...] = ("n", "seed", "size")
+NAMESAKES: Mapping[str, RequestField] = {"n": "n", "seed": "seed", "size": "size"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class ParamSpec:
     @property
     def request_field(self) -> RequestField | None:
         """The field of the request that it stands for, if it does."""
-        return self.field or next((name for name in NAMESAKES if name == self.name), None)
+        return self.field or NAMESAKES.get(self.name)
 
     @property
     def sizing(self) -> bool:

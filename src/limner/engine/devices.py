@@ -3,7 +3,6 @@
 Owns that translation; probes hardware only when called.
 """
 
-import ctypes
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +11,6 @@ import torch
 
 from limner.engine.sample import EngineSettings
 from limner.errors import InvalidRequest
-
-KEPT_BYTES = 256 * 1024**2
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +59,6 @@ def prepare_thread(device: Device, threads: int) -> None:
     torch.set_grad_enabled(False)
     if device.name.startswith("cuda:"):
         torch.cuda.set_device(device.name)
-
-
-def keep_memory() -> bool:
-    """Let the C library keep ``KEPT_BYTES`` of freed memory for the next tensors; True if it could be told.
-
-    glibc gives large blocks back to the system at once and has them cleared page by page when it takes them again: a
-    fifth of the time in which a CPU decodes a 256 x 256 picture, two fifths when it decodes four at once. Does nothing
-    on other C libraries, or where the environment says how malloc should behave.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if mallopt is None or any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
-        return False
-    return all(mallopt(option, KEPT_BYTES) == 1 for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD))
 
 
 def free_memory() -> None:

@@ -13,7 +13,7 @@ import torch
 
 from limner.core import Lora
 from limner.engine.backlog import Backlog
-from limner.engine.devices import keep_memory, resolve
+from limner.engine.devices import resolve
 from limner.engine.executor import Lane
 from limner.engine.gate import Gate
 from limner.engine.live import Live
@@ -24,6 +24,7 @@ from limner.engine.sample import EngineSettings, Listener, LoadedModel, ModelSou
 from limner.engine.samplers import check_sampler
 from limner.engine.stats import EngineStats, Tally, Uses
 from limner.errors import InvalidRequest, ModelNotFound, NotReady
+from limner.memory import keep_memory
 
 log = logging.getLogger(__name__)
 

@@ -30,17 +30,21 @@ class DeviceTime:
     over the last jobs, neither part negative."""
 
     _seen: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _parts: tuple[float, float] | None = None  # of what has been seen; None: to be found
 
     def add(self, request: Request, device_s: float) -> None:
         """A job took ``device_s``."""
         self._seen.append((float(request.n), units(request), device_s))
+        self._parts = None
 
     def of(self, request: Request) -> float:
         """What a job of ``request`` will probably take."""
-        fixed_s, unit_s = self._parts()
+        if self._parts is None:
+            self._parts = self._fit()
+        fixed_s, unit_s = self._parts
         return fixed_s * request.n + unit_s * units(request)
 
-    def _parts(self) -> tuple[float, float]:
+    def _fit(self) -> tuple[float, float]:
         nn = sum(n * n for n, _, _ in self._seen)
         nu = sum(n * u for n, u, _ in self._seen)
         uu = sum(u * u for _, u, _ in self._seen)

@@ -72,7 +72,7 @@ class Service:
             place=self._place,
         )
         self._upkeep = Upkeep(tools.store, tools.blobs, settings)
-        self.on_job_end: list[Callable[[], None]] = []
+        self.on_job_end: list[Callable[[Ended], None]] = []
         self._errands: set[asyncio.Task[None]] = set()
         self._closing_since_s: float | None = None
 
@@ -173,7 +173,7 @@ class Service:
         elif row.done:
             await self._live.conclude(job, row)
             if row.ended_at_s == now_s:  # otherwise it had ended before, and whoever ended it has told
-                self._tell_undrawn(job)
+                self._tell_undrawn(job, row)
             if row.request["inputs"]:
                 await self._end_inputs(job)
         elif not self.closing:  # the process that draws it hears of it, and ours then of the end
@@ -289,14 +289,15 @@ class Service:
         if ended.over:
             count_end(ended, self.metrics)
         for hear in self.on_job_end:
-            hear()
+            hear(ended)
 
-    def _tell_undrawn(self, job: Job) -> None:
+    def _tell_undrawn(self, job: Job, row: JobRow) -> None:
         """As `_tell`, of a job that has ended without an attempt here."""
         times = job.times
         until_s = times.started_at_s or times.ended_at_s or times.created_at_s
         bind_job(job.id)
-        self._tell(Ended(job, over=True, waited_s=max(until_s - times.created_at_s, 0.0), wall_s=0.0))
+        waited_s = max(until_s - times.created_at_s, 0.0)
+        self._tell(Ended(job, over=True, hooked=row.hook_url is not None, waited_s=waited_s, wall_s=0.0))
 
     async def _end_inputs(self, job: Job) -> None:
         """As the publisher's. Holds the job meanwhile: who asks for it at once finds all that happened to it, and its
@@ -306,7 +307,7 @@ class Service:
     async def _given_up(self, job_ids: Sequence[str]) -> None:
         for job_id, row in (await self.store.get_many(job_ids)).items():
             await self._publisher.end_inputs(job_id, attached_inputs(row.request))
-            self._tell_undrawn(await self._live.of(row))
+            self._tell_undrawn(await self._live.of(row), row)
 
     def _rest(self) -> None:
         if not self._worker.busy and not self.closing:

@@ -68,10 +68,12 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How an attempt ended, for whoever keeps figures. ``over``: the job ended with it, and the store knows."""
+    """How an attempt ended, for whoever keeps figures. ``over``: the job ended with it, and the store knows.
+    ``hooked``: somebody outside is to be told."""
 
     job: Job
     over: bool
+    hooked: bool
     waited_s: float
     wall_s: float
 
@@ -279,10 +281,13 @@ class Worker:
             message = f"image generation failed; the server's log has the reason under {claim.job.id}"
             await self._fail(claim, InternalError(message))
         finally:
+            was_full = not self.room
             if self._claims.get(claim.row.id) is claim:
                 del self._claims[claim.row.id]
-            self.wake()
-            self.on_end(Ended(claim.job, claim.over, waited_s, time.monotonic() - started_s))
+            if was_full:  # otherwise nothing has waited for the slot
+                self.wake()
+            hooked = claim.row.hook_url is not None
+            self.on_end(Ended(claim.job, claim.over, hooked, waited_s, time.monotonic() - started_s))
 
     async def _attempt(self, claim: Claim) -> None:
         """Draw and store, or raise why not."""

@@ -8,13 +8,14 @@ last one ended in virtual time, or where the queue now is if that is later, and 
 a thousand jobs waiting thus stands before nobody's first, and an owner alone is served in order.
 """
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import (
     BindParameter,
     Connection,
+    Row,
     Select,
     bindparam,
     delete,
@@ -27,6 +28,7 @@ from sqlalchemy import (
 )
 
 from limner.errors import Conflict, InsufficientCredits, Overloaded, RateLimited
+from limner.store.claiming import is_waiting
 from limner.store.rows import MICRO, Accepted, JobRow, NewJob
 from limner.store.tables import LIVE, QUEUED, RUNNING, columns_of, idempotency, jobs, keys, owners
 
@@ -66,18 +68,29 @@ _MOVE_OWNER = update(owners).where(owners.c.owner == _OWNER)
 
 
 def _queue() -> Select[*tuple[Any, ...]]:
-    """Where the queue is in virtual time, and where the owner's last job ends in it."""
+    """The first rank that is queued, where the queue is in virtual time, and where the owner's last job ends in it."""
+    queued = select(func.min(jobs.c.rank)).where(QUEUED).scalar_subquery()
     virtual = func.coalesce(
-        select(func.min(jobs.c.rank)).where(QUEUED).scalar_subquery(),
+        queued,
         select(func.max(jobs.c.rank)).where(RUNNING).scalar_subquery(),
         select(func.max(owners.c.finish_tag)).scalar_subquery(),
         0.0,
     )
     tag = select(owners.c.finish_tag).where(owners.c.owner == _OWNER).scalar_subquery()
-    return select(virtual.label("virtual"), tag.label("tag"))
+    return select(queued.label("queued"), virtual.label("virtual"), tag.label("tag"))
 
 
 _QUEUE = _queue()
+
+
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """The worker that begins a new job at once, unless one of the models ``behind`` which it comes waits to be
+    claimed."""
+
+    worker: str
+    behind: Collection[str]
+    lease_until_s: float
 
 
 class Room:
@@ -101,18 +114,20 @@ class Room:
         return room > 0
 
 
-def enqueue(
-    connection: Connection, job: NewJob, room: Room, *, worker: str | None, lease_until_s: float, queue_limit: int
-) -> Accepted:
-    """Accept ``job``, born running when there is a ``worker``; see `Store.enqueue`."""
+def enqueue(connection: Connection, job: NewJob, room: Room, *, taker: Taker | None, queue_limit: int) -> Accepted:
+    """Accept ``job``, born running when there is a ``taker``; see `Store.enqueue`."""
     _one_at_a_time(connection, job.owner)
     if replay := find_replay(connection, job.owner, job.idempotency_key, job.fingerprint, job.created_at_s):
         return Accepted(replay, replayed=True)
     _check_quota(connection, job)
     if not room.take(connection, queue_limit):
         raise Overloaded(f"the queue is full: {queue_limit} jobs are queued or running")
-    row = _row(job, worker, _reserve(connection, job))
-    _insert(connection, job, row, lease_until_s)
+    reserve_micro = _reserve(connection, job)
+    queue = connection.execute(_QUEUE, {"b_owner": job.owner}).one()
+    if taker and queue.queued is not None and is_waiting(connection, taker.behind, job.created_at_s):
+        taker = None
+    row = _row(job, taker.worker if taker else None, reserve_micro)
+    _insert(connection, job, row, queue, taker.lease_until_s if taker else None)
     return Accepted(row, replayed=False)
 
 
@@ -205,17 +220,18 @@ def _row(job: NewJob, worker: str | None, reserve_micro: int) -> JobRow:
         result=None,
         error=None,
         fingerprint=job.fingerprint,
+        hook_url=job.hook.url if job.hook else None,
     )
 
 
-def _insert(connection: Connection, job: NewJob, row: JobRow, lease_until_s: float) -> None:
-    queue = connection.execute(_QUEUE, {"b_owner": job.owner}).one()
+def _insert(
+    connection: Connection, job: NewJob, row: JobRow, queue: Row[*tuple[Any, ...]], lease_until_s: float | None
+) -> None:
     rank = queue.virtual if queue.tag is None else max(queue.virtual, queue.tag)
     placed: Mapping[str, object] = {
         "rank": rank,
-        "lease_until_s": lease_until_s if row.worker is not None else None,
+        "lease_until_s": lease_until_s,
         "cancel_error": None,
-        "hook_url": job.hook.url if job.hook else None,
         "hook_secret": job.hook.secret if job.hook else None,
     }
     connection.execute(_INSERT, {**{name: getattr(row, name) for name in _FIELDS}, **placed})

@@ -65,8 +65,8 @@ class JobRow:
 
     ``attempt`` is the fencing number: it grows with every claim, and whatever an older attempt still says is refused.
     ``crashes`` counts the attempts that ended with their process. ``result`` is the finished job's JSON without
-    pictures, ``error`` the failed or cancelled one's: code, message, param, status, type. ``position`` is not stored:
-    see `Store.position`.
+    pictures, ``error`` the failed or cancelled one's: code, message, param, status, type. ``hook_url`` is told of the
+    end. ``position`` is not stored: see `Store.position`.
     """
 
     id: str
@@ -93,6 +93,7 @@ class JobRow:
     result: Mapping[str, Any] | None
     error: Mapping[str, Any] | None
     fingerprint: str = ""
+    hook_url: str | None = None
 
     @property
     def done(self) -> bool:

@@ -6,8 +6,8 @@ savepoint of its own: one flush to the disk then serves them all.
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, NullPool, StaticPool, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, StaticPool, create_engine
 
 from limner.errors import LimnerError, NotReady
 from limner.store.database import translated
@@ -33,8 +33,11 @@ _MIGRATING = Lock()  # alembic keeps what it works on in globals
 
 @dataclass(frozen=True, slots=True)
 class _Task:
+    """What somebody in ``loop`` waits for."""
+
     work: Callable[[Connection], Any]
-    future: Future[Any]
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
 
 
 _Tasks: TypeAlias = SimpleQueue[_Task | None]  # None ends one thread
@@ -50,11 +53,10 @@ class SqliteDatabase:
         self._closed = False
         self._writes: _Tasks = SimpleQueue()
         self._reads: _Tasks = SimpleQueue() if path else self._writes
-        self._engines = [_engine(path, "BEGIN IMMEDIATE", self.verify)]
-        self._threads = [_thread(self._engines[0], self._writes, MOST_A_COMMIT)]
+        self._engine = _engine(path, self.verify)
+        self._threads = [self._thread(self._writes, "BEGIN IMMEDIATE", MOST_A_COMMIT)]
         if path:
-            self._engines.append(_engine(path, "BEGIN", self.verify))
-            self._threads += [_thread(self._engines[1], self._reads, 1) for _ in range(READERS)]
+            self._threads += [self._thread(self._reads, "BEGIN", 1) for _ in range(READERS)]
 
     async def start(self) -> None:
         """Create or migrate the schema, one process at a time, then begin to serve."""
@@ -90,17 +92,18 @@ class SqliteDatabase:
     async def _submit(self, tasks: _Tasks, work: Callable[[Connection], T]) -> T:
         if self._closed:
             raise NotReady("the database has been closed")
-        future: Future[T] = Future()
-        tasks.put(_Task(work, future))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        tasks.put(_Task(work, future, loop))
         with translated():
-            return await asyncio.wrap_future(future)
+            return await future
 
     def _prepare(self) -> None:
-        with translated(opening=True), _MIGRATING, _one_process(self._path), self._engines[0].connect() as connection:
+        with translated(opening=True), _MIGRATING, _one_process(self._path), self._engine.connect() as connection:
             if self._path:
                 # Kept by the file from then on; switching to it has no patience with other connections.
-                connection.connection.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr]
-            with connection.begin():
+                _driver(connection).execute("PRAGMA journal_mode = WAL")
+            with _transaction(connection, "BEGIN IMMEDIATE"):
                 migrate(connection)
         if self._file:
             self._file.remember()
@@ -112,33 +115,40 @@ class SqliteDatabase:
             self._reads.put(None)
         for thread in alive:
             thread.join()
-        for engine in self._engines:
-            engine.dispose()
+        self._engine.dispose()
+
+    def _thread(self, tasks: _Tasks, begin: str, most: int) -> Thread:
+        return Thread(target=_serve, args=(self._engine, tasks, begin, most), name="limner-database", daemon=True)
 
 
-def _engine(path: Path | None, begin: str, verify: Callable[[], None]) -> Engine:
-    url = URL.create("sqlite", database=str(path) if path else None)
-    engine = create_engine(
-        url,
+def _engine(path: Path | None, verify: Callable[[], None]) -> Engine:
+    """Connections as `_connect` makes them. SQLAlchemy's events would do it too, and make every statement look for
+    listeners."""
+    return create_engine(
+        "sqlite://",
+        creator=lambda: _connect(path, verify),
         poolclass=NullPool if path else StaticPool,
         pool_reset_on_return=None,  # every transaction here ends in a block of its own
-        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S},
     )
 
-    @event.listens_for(engine, "do_connect")
-    def connecting(*_: object) -> None:
-        verify()  # SQLite would make a new file where the old one was removed
 
-    @event.listens_for(engine, "connect")
-    def connected(connection: Any, _: object) -> None:
-        connection.isolation_level = None  # or sqlite3 would begin transactions by its own rules
-        connection.execute("PRAGMA synchronous = FULL")
+def _connect(path: Path | None, verify: Callable[[], None]) -> sqlite3.Connection:
+    verify()  # SQLite would make a new file where the old one was removed
+    connection = sqlite3.connect(
+        path or ":memory:",
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,  # or sqlite3 would begin transactions by its own rules
+        check_same_thread=False,
+    )
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
 
-    @event.listens_for(engine, "begin")
-    def begun(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
 
-    return engine
+@contextmanager
+def _transaction(connection: Connection, begin: str) -> Iterator[None]:
+    with connection.begin():
+        _driver(connection).execute(begin)
+        yield
 
 
 @contextmanager
@@ -163,23 +173,18 @@ def _make_private(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, OWNER_ALONE))
 
 
-def _thread(engine: Engine, tasks: _Tasks, most: int) -> Thread:
-    return Thread(target=_serve, args=(engine, tasks, most), name="limner-database", daemon=True)
-
-
-def _serve(engine: Engine, tasks: _Tasks, most: int) -> None:
+def _serve(engine: Engine, tasks: _Tasks, begin: str, most: int) -> None:
     connection: Connection | None = None
     while (first := tasks.get()) is not None:
-        batch = [task for task in _waiting(first, tasks, most) if task.future.set_running_or_notify_cancel()]
+        batch = [task for task in _waiting(first, tasks, most) if not task.future.cancelled()]
         try:
             connection = connection or engine.connect()
-            outcomes = _run(connection, batch)
+            outcomes = _run(connection, begin, batch)
         except BaseException as error:  # noqa: BLE001 - a thread's root; whoever waits raises it
             outcomes = [(None, error)] * len(batch)
             _drop(connection)
             connection = None
-        for task, (result, failure) in zip(batch, outcomes, strict=True):
-            _settle(task.future, result, failure)
+        _tell(batch, outcomes)
     _drop(connection)
 
 
@@ -204,15 +209,15 @@ def _waiting(first: _Task, tasks: _Tasks, most: int) -> list[_Task]:
     return batch
 
 
-def _run(connection: Connection, batch: Sequence[_Task]) -> list[_Outcome]:
+def _run(connection: Connection, begin: str, batch: Sequence[_Task]) -> list[_Outcome]:
     """One transaction for all; what fails undoes its own part alone."""
     if not batch:
         return []
     if len(batch) > 1:
-        with connection.begin():
+        with _transaction(connection, begin):
             return [_attempt(connection, task.work) for task in batch]
     try:
-        with connection.begin():
+        with _transaction(connection, begin):
             return [(batch[0].work(connection), None)]
     except LimnerError as refusal:
         return [(None, refusal)]
@@ -221,26 +226,41 @@ def _run(connection: Connection, batch: Sequence[_Task]) -> list[_Outcome]:
 def _attempt(connection: Connection, work: Callable[[Connection], Any]) -> _Outcome:
     """What came of ``work``. Raises what ended the whole transaction, as a full disk may: what others did in it is
     undone then, and committing would not tell."""
-    savepoint = connection.begin_nested()
+    driver = _driver(connection)  # SQLAlchemy's savepoints cost more than the work in them
+    driver.execute("SAVEPOINT part")
     try:
         result = work(connection)
-        savepoint.commit()
+        driver.execute("RELEASE part")
     except Exception as error:
-        if not _in_transaction(connection):
+        if not driver.in_transaction:
             raise
-        savepoint.rollback()
+        driver.execute("ROLLBACK TO part")
+        driver.execute("RELEASE part")
         return None, error
     return result, None
 
 
-def _in_transaction(connection: Connection) -> bool:
+def _driver(connection: Connection) -> sqlite3.Connection:
     driver = connection.connection.driver_connection
-    assert driver is not None, "a connection has a driver's"
-    return bool(driver.in_transaction)
+    assert isinstance(driver, sqlite3.Connection), "SQLite's own driver is the one that is used"
+    return driver
 
 
-def _settle(future: Future[Any], result: Any, failure: BaseException | None) -> None:
-    if failure is None:
-        future.set_result(result)
-    else:
-        future.set_exception(failure)
+def _tell(batch: Sequence[_Task], outcomes: Sequence[_Outcome]) -> None:
+    """Let those who wait have their ``outcomes``, waking each loop once."""
+    waiting: dict[asyncio.AbstractEventLoop, list[tuple[_Task, _Outcome]]] = {}
+    for task, outcome in zip(batch, outcomes, strict=True):
+        waiting.setdefault(task.loop, []).append((task, outcome))
+    for loop, ended in waiting.items():
+        with suppress(RuntimeError):  # the loop has been closed, and nobody waits in it
+            loop.call_soon_threadsafe(_settle, ended)
+
+
+def _settle(ended: Sequence[tuple[_Task, _Outcome]]) -> None:
+    for task, (result, failure) in ended:
+        if task.future.done():  # who waited has been cancelled
+            continue
+        if failure is None:
+            task.future.set_result(result)
+        else:
+            task.future.set_exception(failure)

@@ -60,11 +60,8 @@ class Store:
 
         def accept(connection: Connection) -> Accepted:
             self._verify(known_s=VERIFY_EVERY_S)
-            waits = worker is None or claiming.is_waiting(connection, behind, job.created_at_s)
-            taker = None if waits else worker
-            return accepting.enqueue(
-                connection, job, self._room, worker=taker, lease_until_s=lease_until_s, queue_limit=queue_limit
-            )
+            taker = accepting.Taker(worker, behind, lease_until_s) if worker is not None else None
+            return accepting.enqueue(connection, job, self._room, taker=taker, queue_limit=queue_limit)
 
         accepted = await self._write(accept)
         if accepted.job.status == "queued" and not accepted.replayed:

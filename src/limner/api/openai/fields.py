@@ -123,6 +123,8 @@ def _is_deeper(value: Any, depth: int) -> bool:
     """Whether objects and lists stand more than ``depth`` deep in each other, ``value`` itself being the first."""
     level = [value]
     for _ in range(depth):
+        if not level:
+            return False
         inside = (part for one in level for part in (one.values() if isinstance(one, dict) else one))
         level = [part for part in inside if isinstance(part, dict | list)]
     return bool(level)

@@ -10,14 +10,16 @@ import pytest
 TOUCH = """
 import resource, sys
 import torch
-from limner.engine.devices import keep_memory
+from limner.memory import keep_memory
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 kept = keep_memory()
-for _ in range(3):
-    torch.ones(10 * 2**20)  # 40 MiB, of which glibc gives every block back
+# 40 MiB, of which glibc gives every block back. Aligned blocks are asked for with some room, so that what was freed is
+# used again only where two of them have grown together: that takes a few rounds.
+for _ in range(30):
+    torch.ones(10 * 2**20)
 before = faults()
 for _ in range(5):
     torch.ones(10 * 2**20)
@@ -38,10 +40,9 @@ def touched(**environment: str) -> tuple[str, int]:
 
 
 def test_large_tensors_find_their_pages_again() -> None:
-    """Seen once in some twenty processes: every block was mapped anew all the same, and nobody knows yet why."""
-    tries = [touched() for _ in range(3)]
-    assert {kept for kept, _ in tries} == {"True"}
-    assert min(pages for _, pages in tries) < PAGES / 50
+    kept, pages = touched()
+    assert kept == "True"
+    assert pages < PAGES / 50
 
 
 def test_what_the_environment_says_of_malloc_stands() -> None:
