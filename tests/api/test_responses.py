@@ -166,6 +166,7 @@ async def test_the_turn_before_is_edited(client: httpx2.AsyncClient, backend: Fa
         ({"tools": tool(size="huge")}, "size"),
         ({"tools": tool(frame_count=3)}, "frame_count"),
         ({"tools": tool(seed=1), "seed": 2}, "seed"),
+        ({"tool_choice": 5}, "tool_choice"),
         ({"tool_choice": "none"}, "tool_choice"),
         ({"tool_choice": {"type": "web_search"}}, "tool_choice"),
         ({"tool_choice": {"type": "allowed_tools", "tools": 1}}, "tool_choice"),

@@ -144,11 +144,27 @@ class TestParameters:
         assert caught.value.param == "stpes"
         assert caught.value.message == (
             "Unknown parameter 'stpes' for sketch. "
-            "Allowed: num_inference_steps, guidance_scale, negative_prompt, sampler"
+            "Allowed: num_inference_steps, guidance_scale, negative_prompt, sampler; "
+            "with every model: prompt, n, size, seed, output_format, output_compression, background, timeout"
         )
 
+    @pytest.mark.parametrize(
+        ("written", "meant"), [("sead", "seed"), ("num_inference_step", "num_inference_steps"), ("widht", None)]
+    )
+    def test_the_likely_one_is_named(self, written: str, meant: str | None) -> None:
+        message = refused(SKETCH, request(params={written: 1})).message
+        assert ("did you mean" in message) == (meant is not None)
+        assert meant is None or f"did you mean {meant!r}?" in message
+
+    def test_what_only_other_models_have_is_not_offered(self) -> None:
+        complete = with_params(
+            ParamSpec("prompt", "string", "", field="prompt"), ParamSpec("num_images", "integer", "")
+        )
+        message = refused(complete, request(params={"background": "opaque"})).message
+        assert message.endswith("sampler, prompt, num_images")
+
     def test_names_of_unknown_ones_are_shortened(self) -> None:
-        assert len(refused(SKETCH, request(params={"x" * 10_000: 1})).message) < 300
+        assert len(refused(SKETCH, request(params={"x" * 10_000: 1})).message) < 400
 
     def test_or_answered_with_a_warning(self) -> None:
         lenient = Policy(unknown_parameters="warn")

@@ -77,7 +77,9 @@ def test_a_refusal_is_told_in_the_servers_words(
 ) -> None:
     scripted.refuse(status, code, "this is why")
     ran = run("generate", "x", "--server", scripted.url)
-    assert (ran.code, ran.out, ran.err) == (exit_code, "", "limner: this is why\n")
+    where = "; on the command line with --api-key or LIMNER_API_KEY" if status == 401 else ""
+    assert (ran.code, ran.out, ran.err) == (exit_code, "", f"limner: this is why{where}\n")
+    assert run("generate", "x", "--server", scripted.url, "--api-key", "k").err == "limner: this is why\n"
 
 
 @pytest.mark.parametrize(

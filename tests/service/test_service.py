@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from limner.accounts import Caller
+from limner.accounts import OPEN, Caller
 from limner.api.replies import usage
 from limner.config import Settings, load_settings
 from limner.core import Operation, Picture, Progress, Queued, Request, Size, Words
@@ -32,7 +32,7 @@ from limner.jobs import Outcome, Submission
 from limner.service import Service
 from limner.service.worker import Ended
 from limner.store import ImageRow, JobFilter, Store
-from limner.store.rows import Hook
+from limner.store.rows import Accepted, Hook, NewJob
 from tests.fakes import FakeBackend, opener, until
 
 STEPS = {"num_inference_steps": 2}
@@ -112,7 +112,7 @@ async def test_closing_hands_back_what_runs(settings: Settings) -> None:
     async with opener(backend)(settings) as service:
         job = await service.submit(ask())
         await asyncio.sleep(0.05)
-        unbegun = await service.submit(ask())
+        unbegun, _ = await service._admission._accept(ask(), Submission(), OPEN)  # its task has had no turn yet
     assert backend.closed
     assert backend.cancelled == 1
     with pytest.raises(NotReady, match=job.id):
@@ -240,6 +240,67 @@ async def test_the_queue_is_asked_when_a_slot_was_waited_for_and_only_then(
         async with asyncio.timeout(20):
             await asyncio.gather(*(job.result() for job in jobs))
         assert len(asked) > 1
+
+
+class HeldBack:
+    """A store that takes in the job with the prompt "slow" when it is let, or refuses it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked, self.let = asyncio.Event(), asyncio.Event()
+        self.refuses = False
+        self._enqueue = Store.enqueue
+
+        async def enqueue(store: Store, new: NewJob, **how: Any) -> Accepted:
+            if new.request["prompt"] == "slow":
+                self.asked.set()
+                await self.let.wait()
+                if self.refuses:
+                    raise Overloaded("too many", retry_after_s=1)
+            return await self._enqueue(store, new, **how)
+
+        monkeypatch.setattr(Store, "enqueue", enqueue)
+
+
+@pytest.fixture
+def held_back(monkeypatch: pytest.MonkeyPatch) -> HeldBack:
+    return HeldBack(monkeypatch)
+
+
+@pytest.mark.parametrize("refused", [True, False])
+async def test_a_slot_that_was_promised_in_vain_goes_to_who_waits(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, held_back: HeldBack, refused: bool
+) -> None:
+    monkeypatch.setattr("limner.service.worker.POLL_S", 60.0)
+    two_at_once = settings.model_copy(update={"jobs_at_once": 2, "queue_limit": 5})
+    held_back.refuses = refused
+    async with opener(FakeBackend(delay_s=0.05))(two_at_once) as service, asyncio.timeout(20):
+        drawn = await service.submit(ask(params={"num_inference_steps": 4}))
+        edit = {"operation": Operation.EDIT, "inputs": (Picture("RGB", Size(64, 64), bytes(64 * 64 * 3)),)}
+        promised = asyncio.create_task(service.submit(ask("slow", **edit)))
+        await held_back.asked.wait()
+        waiting = await service.submit(ask())
+        assert waiting.status == "queued"
+        if refused:
+            held_back.let.set()
+        else:
+            promised.cancel()
+        with pytest.raises(Overloaded if refused else asyncio.CancelledError):
+            await promised
+        await asyncio.gather(drawn.result(), waiting.result())
+        held_back.let.set()
+
+
+async def test_a_job_that_is_accepted_when_its_client_has_gone_is_not_left_lying(
+    settings: Settings, held_back: HeldBack
+) -> None:
+    async with opener(FakeBackend(delay_s=0.05))(settings) as service, asyncio.timeout(20):
+        leaving = asyncio.create_task(service.submit(ask("slow", params={"num_inference_steps": 50})))
+        await held_back.asked.wait()
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        held_back.let.set()
+        await until(lambda: ended(service) == {("sketch", "cancelled"): 1.0})
 
 
 async def test_a_job_that_is_given_up_ends_like_any_other(settings: Settings) -> None:

@@ -116,6 +116,18 @@ async def test_a_write_that_nobody_waits_for_any_more_is_dropped(database: Sqlit
     assert await database.read(_names) == set()
 
 
+async def test_an_error_that_no_future_takes_leaves_nobody_waiting(database: SqliteDatabase) -> None:
+    async with asyncio.timeout(10):
+        stopped, put = await asyncio.gather(
+            database.write(lambda _: next(iter(()))),
+            database.write(lambda c: c.execute(_put("one")) and None),
+            return_exceptions=True,
+        )
+    assert isinstance(stopped, RuntimeError)
+    assert put is None
+    assert await database.read(_names) == {"one"}
+
+
 def test_a_loop_that_ended_while_it_waited_is_not_missed(tmp_path: Path) -> None:
     database = SqliteDatabase(tmp_path / "limner.db")
     begun, go_on = threading.Event(), threading.Event()

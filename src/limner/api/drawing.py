@@ -88,7 +88,7 @@ def settle(given: Mapping[str, Any], spec: ModelSpec, *, tolerated: bool, by_tab
 
     Raises InvalidRequest naming the field as the client called it.
     """
-    judged = {*spec.params, *(by_table if is_complete(spec) else ())}
+    judged = {*spec.params, *(by_table if spec.is_complete else ())}
     own = {name: value for name, value in given.items() if name in judged}
     fields, names = _under_our_names({name: value for name, value in given.items() if name not in own})
     words = {} if has_shape_words(spec) else _taken(fields, SHAPE_WORDS)
@@ -123,11 +123,6 @@ def settle_spoken(
         if name not in shared and value is not None and (name, value) != ("n", 1)
     )
     return settle({**shared, **own}, spec, tolerated=False), told
-
-
-def is_complete(spec: ModelSpec) -> bool:
-    """Whether the model's table has everything that it takes: one that has the prompt itself leaves nothing out."""
-    return any(param.request_field == "prompt" for param in spec.params.values())
 
 
 def in_their_words(error: LimnerError, names: Mapping[str, str]) -> None:

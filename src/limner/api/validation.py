@@ -20,8 +20,9 @@ def checked_fields(kind: type[Fields], values: Mapping[str, Any], where: str = "
         return kind.model_validate({name: _whole(value) for name, value in values.items()}, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        param = where + _path(first["loc"])
-        allowed = _allowed(kind, first["loc"])
+        loc = _named(first["loc"], values) if first["type"] != "missing" else first["loc"]
+        param = where + _path(loc)
+        allowed = _allowed(kind, loc)
         raise InvalidRequest(
             f"Invalid value for {param!r}: {shown(first.get('input'))}. {first['msg']}{allowed}", param=param
         ) from error
@@ -30,6 +31,17 @@ def checked_fields(kind: type[Fields], values: Mapping[str, Any], where: str = "
 def _whole(value: object) -> object:
     """JSON has one kind of number: 2.0 is as whole as 2."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _named(loc: Sequence[int | str], values: Mapping[str, Any]) -> Sequence[int | str]:
+    """``loc`` as far as it leads into ``values``: pydantic goes on with which of several types it has tried."""
+    found: Any = values
+    for depth, part in enumerate(loc):
+        try:
+            found = found[part]
+        except (TypeError, KeyError, IndexError):
+            return loc[: max(depth, 1)]
+    return loc
 
 
 def _path(loc: Sequence[int | str]) -> str:
@@ -41,7 +53,10 @@ def _allowed(kind: type[BaseModel], loc: Sequence[int | str]) -> str:
     if len(loc) != 1:
         return ""
     schema = kind.model_json_schema()["properties"][loc[0]]
-    schema = next((one for one in schema.get("anyOf", ()) if one.get("type") != "null"), schema)
+    several = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
+    if len(several) > 1:
+        return f". Allowed: {' or '.join(one.get('type', 'value') for one in several)}"
+    schema = several[0] if several else schema
     if "enum" in schema:
         return f". Allowed: {', '.join(map(str, schema['enum']))}"
     return f". Allowed: {schema.get('type', 'value')}{_range(schema)}"

@@ -3,14 +3,18 @@
 Owns the rules that need the whole request; one value's type and range is `values`.
 """
 
+import difflib
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from limner.catalogue.conditions import ignored_reason
 from limner.catalogue.spec import ModelSpec, ParamSpec
-from limner.catalogue.values import checked, shown
+from limner.catalogue.values import SHOWN_CHARS, checked, shown
 from limner.core import Operation, ParamValue, Request, Warning
 from limner.errors import InvalidRequest, LimnerError, MissingParameter, UnknownParameter
+
+# What a request may say of every model, as most dialects call it.
+COMMON = ("prompt", "n", "size", "seed", "output_format", "output_compression", "background", "timeout")
 
 
 def settle_params(
@@ -83,7 +87,11 @@ def _unknown_error(name: str, operation: Operation, spec: ModelSpec, known: list
         reason = f"{shown(name)} applies to {places}, not to {operation.value}"
     else:
         reason = f"Unknown parameter {shown(name)} for {spec.id}"
-    return UnknownParameter(f"{reason}. Allowed: {', '.join(known) or 'none'}", param=name)
+    common = () if spec.is_complete else tuple(other for other in COMMON if other not in {*known, name})
+    likely = difflib.get_close_matches(name[:SHOWN_CHARS], (*known, *common), n=1, cutoff=0.7)
+    guess = f"; did you mean {likely[0]!r}?" if likely else "."
+    beside = f"; with every model: {', '.join(common)}" if common else ""
+    return UnknownParameter(f"{reason}{guess} Allowed: {', '.join(known) or 'none'}{beside}", param=name)
 
 
 def _check_strength(values: Mapping[str, ParamValue]) -> None:

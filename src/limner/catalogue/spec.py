@@ -155,6 +155,11 @@ class ModelSpec:
         return next((route for route in self.routes if route.backend in ON_MACHINE), None)
 
     @property
+    def is_complete(self) -> bool:
+        """Whether the table has everything that the model takes: one that has the prompt itself leaves nothing out."""
+        return any(param.request_field == "prompt" for param in self.params.values())
+
+    @property
     def sorted_operations(self) -> tuple[Operation, ...]:
         """The operations in the order in which ``Operation`` declares them."""
         return tuple(operation for operation in Operation if operation in self.operations)

@@ -272,7 +272,10 @@ def _raise_for(response: httpx2.Response) -> None:
         body = _json(response)
     except UpstreamFailed:
         body = {}
-    raise _error(response.status_code, body)
+    error = _error(response.status_code, body)
+    if isinstance(error, Unauthorized) and "authorization" not in response.request.headers:
+        error.message += "; on the command line with --api-key or LIMNER_API_KEY"
+    raise error
 
 
 def _redirected(response: httpx2.Response) -> str:

@@ -6,7 +6,7 @@ Owns all that stands between a dialect and the queue, and knows which jobs clien
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,21 +49,36 @@ class Estimate:
 
 class Seat:
     """The right to submit one job, or those of one led answer; `Service.seat` gives it. ``replayed`` says afterwards
-    whether the job was there before, made by the same idempotency key."""
+    whether the job was there before, made by the same idempotency key. ``left`` hears of a job that was accepted when
+    whoever submitted it had been cancelled."""
 
-    def __init__(self, accept: Callable[[Request, Submission], Awaitable[tuple[Job, bool]]]) -> None:
-        self._accept = accept
+    def __init__(
+        self,
+        accept: Callable[[Request, Submission], Coroutine[Any, Any, tuple[Job, bool]]],
+        left: Callable[[Job], None],
+    ) -> None:
+        self._accept, self._left = accept, left
         self.replayed = False
 
     async def submit(self, request: Request, submission: Submission = Submission()) -> Job:  # noqa: B008 - immutable
         """Accept ``request`` as a job, or raise: ModelNotFound, NotReady, InvalidRequest, Forbidden, Conflict,
         Overloaded, InsufficientCredits."""
-        job, self.replayed = await self._accept(request, submission)
+        accepting = asyncio.create_task(self._accept(request, submission))
+        try:
+            job, self.replayed = await asyncio.shield(accepting)
+        except asyncio.CancelledError:
+            accepting.add_done_callback(self._forgo)  # it may be in the store by now, and somebody must have it
+            raise
         return job
+
+    def _forgo(self, accepting: asyncio.Task[tuple[Job, bool]]) -> None:
+        if not accepting.cancelled() and accepting.exception() is None:
+            self._left(accepting.result()[0])
 
 
 class Admission:
-    """The door to the queue. Jobs begin at once where ``worker`` has room; ``place`` counts the jobs before one."""
+    """The door to the queue. Jobs begin at once where ``worker`` has room; ``place`` counts the jobs before one,
+    ``left`` hears of those that nobody waits for any more."""
 
     def __init__(
         self,
@@ -76,13 +91,14 @@ class Admission:
         worker: Worker,
         pace: Pace,
         place: Callable[[str], Awaitable[int | None]],
+        left: Callable[[Job], None],
     ) -> None:
         self._roster, self._settings = roster, settings
         self._policy = Policy.of(settings)
         self._store = tools.store
         self._metrics, self._tracing = tools.metrics, tools.tracing
         self._live, self._publisher, self._worker = live, publisher, worker
-        self._pace, self._place = pace, place
+        self._pace, self._place, self._left = pace, place, left
         self.language: LanguageModel | None = None  # who puts prompts into better words, if anybody does
         self._waited_for: WeakSet[Job] = WeakSet()
         self._seated = 0
@@ -106,7 +122,7 @@ class Admission:
             raise Overloaded(f"the queue is full ({limit} jobs); try again in about {wait_s:g} s", retry_after_s=wait_s)
         self._seated += 1
         try:
-            yield Seat(lambda request, submission: self._accept(request, submission, caller))
+            yield Seat(lambda request, submission: self._accept(request, submission, caller), self._left)
         finally:
             self._seated -= 1
 

@@ -70,6 +70,7 @@ class Service:
             worker=self._worker,
             pace=self._pace,
             place=self._place,
+            left=self.left,
         )
         self._upkeep = Upkeep(tools.store, tools.blobs, settings)
         self.on_job_end: list[Callable[[Ended], None]] = []

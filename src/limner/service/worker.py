@@ -99,6 +99,8 @@ class Worker:
     _promised: int = 0
     _claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _starved: bool = False  # there was no room when something might have been claimed
+    _found_at_s: float = -math.inf  # monotonic: when a claim last found something
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
     _leaving: bool = False
 
@@ -141,9 +143,9 @@ class Worker:
         return True
 
     def break_promise(self) -> None:
-        """Let go of the slot: the job has come, or waits, or will not be; unless it has come, `wake` follows, as others
-        may want the slot."""
+        """Let go of the slot: the job has come, or waits, or will not be; if it waits, `wake` follows."""
         self._promised -= 1
+        self._freed()
 
     def adopt(self, job: Job, row: JobRow) -> None:
         """Begin a job whose row says that this worker has it. Another attempt that is still under way here has lost its
@@ -156,6 +158,11 @@ class Worker:
     def wake(self) -> None:
         """There may be something to claim."""
         self._wake.set()
+
+    def _freed(self) -> None:
+        """A slot is free again: claim at once if something has waited for it, or comes through other processes."""
+        if self._starved or time.monotonic() - self._found_at_s < POLL_S:
+            self.wake()
 
     async def start(self) -> None:
         """Give back what dead processes left, then claim and beat until `stop`."""
@@ -202,6 +209,7 @@ class Worker:
         self._wake.clear()
         async with self._claiming:
             room, models = (self.room + 1) // 2, self.claimable  # who comes meanwhile need not wait for the answer
+            self._starved = not room
             if not room or not models:
                 return
             self._promised += room
@@ -216,6 +224,8 @@ class Worker:
         """Begin the best that wait, and say how many they were."""
         lease_until_s = self.lease_until_s()
         rows = await self.tools.store.claim(self.id, models, limit, now_s=time.time(), lease_until_s=lease_until_s)
+        if rows:
+            self._found_at_s = time.monotonic()
         for row in rows:
             await self._begin(row)
         return len(rows)
@@ -281,11 +291,9 @@ class Worker:
             message = f"image generation failed; the server's log has the reason under {claim.job.id}"
             await self._fail(claim, InternalError(message))
         finally:
-            was_full = not self.room
             if self._claims.get(claim.row.id) is claim:
                 del self._claims[claim.row.id]
-            if was_full:  # otherwise nothing has waited for the slot
-                self.wake()
+            self._freed()
             hooked = claim.row.hook_url is not None
             self.on_end(Ended(claim.job, claim.over, hooked, waited_s, time.monotonic() - started_s))
 

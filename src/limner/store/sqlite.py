@@ -48,7 +48,7 @@ class SqliteDatabase:
     """A file, or with ``path`` None the memory of this process: a single connection then, which reads as well."""
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
+        self._path = path = path.absolute() if path else None
         self._file = SameFile(path) if path else None
         self._closed = False
         self._writes: _Tasks = SimpleQueue()
@@ -262,5 +262,7 @@ def _settle(ended: Sequence[tuple[_Task, _Outcome]]) -> None:
             continue
         if failure is None:
             task.future.set_result(result)
+        elif isinstance(failure, StopIteration):  # which no future takes
+            task.future.set_exception(RuntimeError("a generator's end came out of work on the database"))
         else:
             task.future.set_exception(failure)

@@ -6,7 +6,6 @@ picture by picture after the part that it draws over.
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
 
@@ -129,13 +128,7 @@ async def _submit(call: Call, request: Request, number: int) -> Job:
         idempotency_key=None if key is None else f"{key} {number}", response_format=call.job.response_format
     )
     with call.gateway.service.seat(caller_of(call.http)) as seat:
-        submitting = asyncio.create_task(seat.submit(request, submission))
-        try:
-            return await asyncio.shield(submitting)
-        except asyncio.CancelledError:  # it may be in the store by now
-            with suppress(LimnerError):
-                call.gateway.service.left(await submitting)
-            raise
+        return await seat.submit(request, submission)
 
 
 async def _followed(call: Call, job: Job, run: Run) -> Outcome:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from limner.api.chat.forms import OPENROUTER_CONFIG, Form, Hints, ReplyForm, Urls, chosen
 from limner.api.chat.messages import read_messages
-from limner.api.drawing import Drawing, is_complete, merged, settle, settle_spoken
+from limner.api.drawing import Drawing, merged, settle, settle_spoken
 from limner.api.openai.fields import flatten
 from limner.api.shapes import tier_in_words_of
 from limner.api.validation import checked_fields
@@ -134,7 +134,7 @@ def settle_chat(asked: ChatAsked, given: Mapping[str, Any], spec: ModelSpec) -> 
     warnings: tuple[Warning, ...] = ()
     if config is None or OPENROUTER_CONFIG.issuperset(config):
         fields, names = tier_in_words_of(fields, spec)
-    elif REWRITE in fields and REWRITE not in spec.params and not is_complete(spec):
+    elif REWRITE in fields and REWRITE not in spec.params and not spec.is_complete:
         warnings = _not_rewritten(fields.pop(REWRITE))
     drawing = settle(fields, spec, tolerated=config is None, by_table=config or ())
     return replace(drawing, names={**drawing.names, **names}), warnings
