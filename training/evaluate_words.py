@@ -21,7 +21,7 @@ from training.drawn import can_be_judged, is_right
 from training.evaluate import MAKERS, Case, plain_prompt, prompts
 from training.grounder_words import BACKGROUND, GROUND, SKY, SUBJECT, Example, Mask, covers, example
 from training.judge import SEEN, fit_background
-from training.reader_pictures import degrade, foreign_picture
+from training.reader_pictures import anywhere, degrade, foreign_picture
 from training.reader_words import UNKNOWN, say
 from training.redrawing import apart
 from training.render import Picture, render
@@ -31,6 +31,7 @@ from training.sheet import PROMPTS, draw, grid, label, load_pipeline
 SIDE_PX = 256
 FOUND = 0.5
 """Probability from which a pixel belongs to what the words name."""
+MOVED = "any size and place, no landscape"
 Parts = dict[str, bool]
 
 
@@ -109,6 +110,12 @@ def held_out_scenes(seed: int, count: int) -> list[Scene]:
     return scenes
 
 
+def moved(scenes: list[Scene], seed: int) -> list[Scene]:
+    """Return those that are no landscapes with their things at any size and place."""
+    rng = random.Random(f"anywhere {seed}")
+    return [anywhere(rng, scene) for scene in scenes if scene.background.pattern != "land"]
+
+
 def parts_of(seen: Seen) -> dict[str, object]:
     """Return what a caption says, part by part."""
     return {
@@ -155,8 +162,14 @@ def reader_table(folder: Path, *, seed: int = 2026, share: float = 1.0) -> str:
     scenes = held_out_scenes(seed, max(8, round(400 * share)))
     clean = [render(scene, SIDE_PX) for scene in scenes]
     wide = [render(scene, 320, 192) for scene in scenes]
-    for name, pictures in (("all", clean), ("all, badly drawn", [degrade(p, rng) for p in clean]), ("all, wide", wide)):
-        for scene, found in zip(scenes, reader.read(pictures), strict=True):
+    other = moved(scenes, seed)
+    for name, shown, pictures in (
+        ("all", scenes, clean),
+        ("all, badly drawn", scenes, [degrade(p, rng) for p in clean]),
+        ("all, wide", scenes, wide),
+        (MOVED, other, [render(scene, SIDE_PX) for scene in other]),
+    ):
+        for scene, found in zip(shown, reader.read(pictures), strict=True):
             groups[name].append(agreement(found, say(scene)))
     strange = [foreign_picture(rng, SIDE_PX, SIDE_PX) for _ in range(max(8, round(200 * share)))]
     known = np.mean([found == UNKNOWN for found in reader.read(strange)])
@@ -183,11 +196,13 @@ def grounder_table(sketch: Path, *, seed: int = 2026, share: float = 1.0) -> str
     def ask(name: str, picture: Picture, words: str, truth: Mask) -> None:
         overlaps[name].append(tuple(overlap(mask, truth) for mask in grounder.masks(picture, words)))
 
-    for scene in held_out_scenes(seed, max(8, round(200 * share))):
-        masks, picture = covers(scene, SIDE_PX, SIDE_PX), render(scene, SIDE_PX)
-        for _ in range(2):
-            asked = example(rng, scene, masks, (SIDE_PX, SIDE_PX))
-            ask(sort_of(asked), picture, asked.words, asked.mask)
+    scenes = held_out_scenes(seed, max(8, round(200 * share)))
+    for where, shown in (("", scenes), (f", {MOVED}", moved(scenes, seed))):
+        for scene in shown:
+            masks, picture = covers(scene, SIDE_PX, SIDE_PX), render(scene, SIDE_PX)
+            for _ in range(2):
+                asked = example(rng, scene, masks, (SIDE_PX, SIDE_PX))
+                ask(f"{sort_of(asked)}{where}", picture, asked.words, asked.mask)
     for picture, subject, kind in drawn_subjects(sketch, seed, max(4, round(60 * share))):
         ask("drawn by sketch: the subject", picture, "the subject", subject)
         ask("drawn by sketch: its kind", picture, f"the {kind}", subject)

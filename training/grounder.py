@@ -321,6 +321,16 @@ def parts_of(model: Any, guess: nn.Linear, average: Average, optimisers: Optimis
     return {**weights, "moments": optimisers.tensors()}
 
 
+def unpack(model: Path, out: Path, *, seed: int, minutes: float) -> None:
+    """Write to `out` the checkpoint that the exported `model` was made of, as if after `minutes`; the optimisers and
+    the layer that is thrown away begin anew."""
+    exported = CLIPSegForImageSegmentation.from_pretrained(model, dtype=torch.float32)
+    weights, width = exported.state_dict(), exported.config.vision_config.hidden_size
+    hints = nn.Linear(width, sum(HINTS)).state_dict()
+    state = {"step": 0, "spent_s": 60 * minutes, "seed": seed, "width": width}
+    checkpoint.save(out, {"model": weights, "average": weights, "hints": hints, "moments": {}}, state)
+
+
 def load_average(folder: Path) -> tuple[Any, Any]:
     """Return the grounder with the averaged weights of a checkpoint, and its tokenizer."""
     parts, state = checkpoint.load(folder)

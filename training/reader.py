@@ -197,6 +197,15 @@ def save(out: Path, model: Any, average: Average, optimisers: Optimisers, state:
     checkpoint.save(out, parts, state)
 
 
+def unpack(model: Path, out: Path, *, seed: int, minutes: float) -> None:
+    """Write to `out` the checkpoint that the exported `model` was made of, as if after `minutes`; the optimisers begin
+    anew."""
+    exported = VisionEncoderDecoderModel.from_pretrained(model, dtype=torch.float32)
+    weights, width = exported.state_dict(), exported.config.decoder.n_embd
+    state = {"step": 0, "spent_s": 60 * minutes, "seed": seed, "width": width}
+    checkpoint.save(out, {"model": weights, "average": weights, "moments": {}}, state)
+
+
 def load_average(folder: Path) -> Any:
     """Return the reader with the averaged weights of a checkpoint."""
     parts, state = checkpoint.load(folder)

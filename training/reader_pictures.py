@@ -5,6 +5,7 @@ Everything comes from a random.Random; nothing is read but shards of sketch's ow
 
 import io
 import random
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,25 +14,75 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from training import heldout
 from training.edits import sample_edit
 from training.palette import BACKGROUNDS, pick_color
+from training.reader_words import ASIDE, LARGE, SMALL
 from training.render import Picture, render
-from training.scenes import KINDS, Scene, Thing, make_thing, propose_background, sample_scene
+from training.scenes import KINDS, SHAPES, Scene, Thing, make_thing, plain, propose_background, sample_scene
 
 SHAPES_PX = ((192, 128), (128, 192), (160, 128), (128, 160), (224, 128), (128, 224))
 """Width and height of the pictures that are not square."""
 
 
 def sample_seen(rng: random.Random) -> Scene:
-    """Draw a scene as somebody may show it: mostly from sketch's training, some edited, some laid out freely.
+    """Draw a scene as somebody may show it: mostly from sketch's training, some edited, some laid out freely, some a
+    single shape, and half of all at other sizes and places than sketch's.
 
     Combinations held out for the evaluation are drawn again.
     """
     while True:
         draw = rng.random()
-        if draw < 0.78:
-            return sample_scene(rng)
-        scene = sample_edit(rng).target if draw < 0.9 else sample_free(rng)
-        if not heldout.is_held_out(scene):
-            return scene
+        if draw < 0.15:
+            scene = anywhere(rng, sample_shape(rng))
+        elif draw < 0.8:
+            scene = sample_scene(rng)
+        else:
+            scene = sample_edit(rng).target if draw < 0.92 else sample_free(rng)
+        if 0.15 <= draw < 0.8 or not heldout.is_held_out(scene):
+            return anywhere(rng, scene) if rng.random() < 0.5 else scene
+
+
+def sample_shape(rng: random.Random) -> Scene:
+    """Draw a single shape on one colour: circles and hexagons most often, which are told apart last."""
+    background = plain(rng, rng.choice(list(BACKGROUNDS)))
+    kind = rng.choice((*SHAPES, "circle", "circle", "hexagon", "hexagon"))
+    thing = make_thing(rng, kind, pick_color(rng, background.behind), (0.5, 0.5), behind=background.behind)
+    return Scene("one", background, (thing,))
+
+
+def anywhere(rng: random.Random, scene: Scene) -> Scene:
+    """Return `scene` with a single thing at any size and place, several nearer or farther; landscapes as they are.
+
+    Sizes and places that might be called one thing or another are drawn again. Learnt at sketch's three sizes alone, a
+    circle of another size was read as a hexagon.
+    """
+    if scene.background.pattern == "land" or not scene.things:
+        return scene
+    while True:
+        things = (placed(rng, scene.things[0]),) if len(scene.things) == 1 else zoomed(rng, scene.things)
+        if all(is_clear(thing) for thing in things):
+            return replace(scene, things=things)
+
+
+def placed(rng: random.Random, thing: Thing) -> Thing:
+    """Return a thing at any size, in the middle or anywhere that it fits."""
+    extent = rng.uniform(0.08, 0.46)
+    reach = min(1.15 * extent, 0.5)
+    x, y = (0.5 if rng.random() < 0.4 else rng.uniform(reach, 1 - reach) for _ in range(2))
+    return replace(thing, x=x, y=y, extent=extent)
+
+
+def zoomed(rng: random.Random, things: tuple[Thing, ...]) -> tuple[Thing, ...]:
+    """Return things as from nearer or farther away."""
+    scale = rng.uniform(0.65, 1.1)
+    return tuple(
+        replace(thing, x=0.5 + scale * (thing.x - 0.5), y=0.5 + scale * (thing.y - 0.5), extent=scale * thing.extent)
+        for thing in things
+    )
+
+
+def is_clear(thing: Thing) -> bool:
+    """Tell whether size and place are not on the border between two words."""
+    sized = abs(thing.extent - SMALL) > 0.01 and abs(thing.extent - LARGE) > 0.015
+    return sized and all(abs(abs(at - 0.5) - ASIDE) > 0.015 for at in (thing.x, thing.y))
 
 
 def sample_free(rng: random.Random) -> Scene:

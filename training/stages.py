@@ -141,10 +141,15 @@ def export_model(run: Run) -> None:
 
 
 def unpack_model(run: Run) -> None:
-    """Write checkpoints from the model in `--model`, from which the denoiser can be trained on."""
+    """Write checkpoints from the models in and beside `--model`, from which denoiser, reader and grounder can be
+    trained on."""
+    from training import grounder, reader
     from training.export import unpack
 
     unpack(run.model, run.out, minutes=run.recipe.denoiser["minutes"])
+    for name, module, settings in (("reader", reader, run.recipe.reader), ("grounder", grounder, run.recipe.grounder)):
+        out = run.out / name
+        module.unpack(run.model.with_name(name), out, seed=settings["seed"], minutes=settings["minutes"])
 
 
 def draw_pictures(run: Run) -> None:

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training import grounder
+from training import checkpoint, grounder
 from training.drawn import Drawn
 from training.evaluate_words import Grounder, overlap
 from training.export import export_model
 from training.grounder_words import absent_words, cover, covers, example, side_of, thing_words
 from training.reader_pictures import sample_seen
+from training.recipe import read_recipe
 from training.render import render
 from training.scenes import Scene, make_thing, plain, relate, repeat
+from training.stages import MODEL
 
 
 def pair(relation: str = "left") -> Scene:
@@ -113,3 +115,16 @@ def test_examples_for_training_are_squares_with_their_masks() -> None:
         assert lesson.picture.shape == (grounder.SIDE_PX, grounder.SIDE_PX, 3)
         assert [e.mask.shape for e in lesson.examples] == [lesson.picture.shape[:2]] * 2
         assert lesson.hints.shape == (2, grounder.GRID, grounder.GRID)
+
+
+def test_training_goes_on_from_the_grounder_in_the_package(tmp_path: Path) -> None:
+    shipped = Grounder.load(MODEL.with_name("grounder"))
+    grounder.unpack(MODEL.with_name("grounder"), tmp_path, seed=read_recipe().grounder["seed"], minutes=2)
+    model, tokenizer = grounder.load_average(tmp_path)
+    assert tokenizer.get_vocab() == shipped.tokenizer.get_vocab()
+    again = Grounder(model, tokenizer, shipped.processor)
+    picture = render(pair(), 192)
+    assert again.scores(picture, "the red star") == shipped.scores(picture, "the red star")
+    parts, state = checkpoint.load(tmp_path)
+    assert state["spent_s"] == 120
+    assert parts["hints"]["weight"].shape == (sum(grounder.HINTS), 160)

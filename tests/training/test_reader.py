@@ -1,24 +1,26 @@
 """The canonical captions, the reader's pictures, and a few steps of its training."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from limner.engine.speaking.canonical import COLORS, KINDS, Behind, Group, parse
 from limner.engine.speaking.canonical import plural as plural_read
-from training import reader, scenes
+from training import checkpoint, reader, scenes
 from training.captions import plural
 from training.evaluate_words import Reader, agreement
 from training.export import export_model
 from training.palette import BACKGROUNDS
-from training.reader_pictures import degrade, foreign_picture, sample_free, sample_seen, seen_picture
-from training.reader_words import say, vocabulary
+from training.reader_pictures import anywhere, degrade, foreign_picture, sample_free, sample_seen, seen_picture
+from training.reader_words import LARGE, SMALL, say, vocabulary
 from training.render import render
 from training.scenes import Scene, make_thing, plain, relate, repeat
+from training.stages import MODEL
 
 
 def one(kind: str, color: str, place: tuple[float, float], extent: float) -> Scene:
@@ -85,6 +87,44 @@ def test_agreement_is_told_part_by_part() -> None:
     assert not (found["kind"])
     assert not (found["background"])
     assert not any(agreement("unknown", "a red star on a white background").values())
+
+
+def test_things_are_seen_at_any_size_and_place_that_has_one_name() -> None:
+    rng = random.Random(8)
+    single = one("circle", "red", (0.5, 0.5), 0.23)
+    seen = [anywhere(rng, single).things[0] for _ in range(300)]
+    assert {thing.kind for thing in seen} == {"circle"}
+    extents = np.array([thing.extent for thing in seen])
+    assert np.histogram(extents, bins=8, range=(0.08, 0.46))[0].min() > 10
+    assert all(abs(extents - border).min() >= 0.01 for border in (SMALL, LARGE))
+    for thing in seen:
+        reach = min(1.15 * thing.extent, 0.5)
+        assert all(reach <= at <= 1 - reach for at in (thing.x, thing.y))
+    pair = relate(rng, "left", plain(rng, "white"), ("star", "red"), ("ring", "blue"))
+    assert {say(anywhere(rng, pair)).replace("small ", "") for _ in range(50)} == {
+        "a red star to the left of a blue ring on a white background"
+    }
+    assert anywhere(rng, replace(single, things=())).things == ()
+
+
+def test_training_goes_on_from_the_reader_in_the_package(tmp_path: Path) -> None:
+    reader.unpack(MODEL.with_name("reader"), tmp_path, seed=1, minutes=2)
+    assert checkpoint.load(tmp_path)[1]["spent_s"] == 120
+    picture = render(one("circle", "red", (0.5, 0.5), 0.37), 96)
+    said = reader.read(reader.load_average(tmp_path), reader.make_tokenizer(), [picture])
+    assert said == Reader.load(MODEL.with_name("reader")).read([picture])
+    assert set(said[0].split()) <= set(vocabulary())
+
+
+@pytest.mark.parametrize("share", [0.13, 0.17, 0.2, 0.24, 0.3, 0.36, 0.44])
+def test_circles_of_any_size_are_no_hexagons_to_the_reader_in_the_package(share: float) -> None:
+    pictures = []
+    for color in ("red", "green", "blue"):
+        image = Image.new("RGB", (512, 512), "white")
+        ImageDraw.Draw(image).circle((256, 256), 512 * share, color)
+        pictures.append(np.asarray(image))
+    said = Reader.load(MODEL.with_name("reader")).read(pictures)
+    assert all(" circle on a white background" in caption for caption in said), said
 
 
 def test_bad_copies_keep_their_size_and_most_of_their_look() -> None:
