@@ -84,10 +84,19 @@ class Account:
     device_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class HandedIn:
+    """What stays with a job of its submission (see there), and the sizes of the pictures that came with it."""
+
+    response_format: ResponseFormat = "url"
+    previous: str | None = None
+    attached: tuple[int, ...] = ()
+    input_sizes: tuple[Size, ...] = ()
+
+
 class Job:
     """Made by the service. ``request`` is resolved: nothing in it is left to guess; it lacks its pictures when the job
-    is not drawn by this process, and ``input_sizes`` tells theirs. ``effective`` is what the catalogue says the request
-    amounts to.
+    is not drawn by this process. ``effective`` is what the catalogue says the request amounts to.
 
     An event's id names the history it stands in: another process, or this one later, has another for the same job.
     """
@@ -100,20 +109,14 @@ class Job:
         effective: Mapping[str, Any],
         warnings: tuple[Warning, ...],
         times: Times,
-        response_format: ResponseFormat = "url",
-        previous: str | None = None,
-        attached: tuple[int, ...] = (),
-        input_sizes: tuple[Size, ...] = (),
+        handed_in: HandedIn = HandedIn(),
     ) -> None:
         self.id = job_id
         self.request = request
         self.effective = effective
         self.warnings = warnings
         self.times = times
-        self.response_format: ResponseFormat = response_format
-        self.previous = previous
-        self.attached = attached
-        self.input_sizes = input_sizes
+        self.handed_in = handed_in
         self.account = Account()
         self.status: JobStatus = "queued"
         self.error: LimnerError | None = None

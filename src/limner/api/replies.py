@@ -44,7 +44,7 @@ def text_tokens(text: str) -> int:
 
 def usage(job: Job) -> dict[str, Any]:
     """OpenAI's usage block, by the fixed rates above."""
-    return request_usage(job.request, job.input_sizes)
+    return request_usage(job.request, job.handed_in.input_sizes)
 
 
 def request_usage(request: Request, input_sizes: Iterable[Size]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from limner.chat.language import LanguageModel
 from limner.config import Settings
 from limner.core import Queued, Request
 from limner.errors import LimnerError, NotReady, Overloaded
-from limner.jobs import Job, Submission, Times
+from limner.jobs import HandedIn, Job, Submission, Times
 from limner.logs import request_id
 from limner.records import fingerprint, request_record, warning_records
 from limner.roster import Roster, ServedModel
@@ -180,9 +180,9 @@ class Admission:
         inputs, mask = await self._publisher.put_inputs(job.id, request)
         record = request_record(request, inputs, mask) | {
             "effective": dict(job.effective),
-            "response_format": job.response_format,
-            "previous": job.previous,
-            "attached": list(job.attached),
+            "response_format": job.handed_in.response_format,
+            "previous": job.handed_in.previous,
+            "attached": list(job.handed_in.attached),
             "request_id": request_id.get(),
             "trace": self._tracing.headers(),
         }
@@ -272,10 +272,12 @@ class Admission:
             effective={**effective(resolution.request, resolution.spec), **revised},
             warnings=(*submission.warnings, *resolution.warnings),
             times=times,
-            response_format=submission.response_format,
-            previous=submission.previous,
-            attached=tuple(place for place in submission.attached if place < len(resolution.request.inputs)),
-            input_sizes=tuple(picture.size for picture in resolution.request.inputs),
+            handed_in=HandedIn(
+                submission.response_format,
+                submission.previous,
+                tuple(place for place in submission.attached if place < len(resolution.request.inputs)),
+                tuple(picture.size for picture in resolution.request.inputs),
+            ),
         )
 
     async def estimate(self, request: Request, caller: Caller = OPEN) -> Estimate:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from weakref import WeakValueDictionary
 
 from limner.errors import InternalError, NotFound
-from limner.jobs import Job, Outcome, Times
+from limner.jobs import HandedIn, Job, Outcome, Times
 from limner.records import (
     attached_inputs,
     cancellation_of,
@@ -89,10 +89,12 @@ class LiveJobs:
             effective=row.request["effective"],
             warnings=warnings_of(row.warnings),
             times=Times(row.created_at_s, row.deadline_at_s, row.started_at_s, row.ended_at_s),
-            response_format=row.request["response_format"],
-            previous=row.request.get("previous"),
-            attached=attached_inputs(row.request),
-            input_sizes=input_sizes(row.request),
+            handed_in=HandedIn(
+                row.request["response_format"],
+                row.request.get("previous"),
+                attached_inputs(row.request),
+                input_sizes(row.request),
+            ),
         )
         job.account.reserve_micro = row.reserve_micro
         if row.status == "running":

@@ -141,7 +141,7 @@ class Service:
 
     def attachments(self, job: Job) -> tuple[int, ...]:
         """The places of the inputs that came with a job and from which a conversation can still go on."""
-        return kept_attachments(job.attached, job.times.ended_at_s, self._settings.keep_images_s)
+        return kept_attachments(job.handed_in.attached, job.times.ended_at_s, self._settings.keep_images_s)
 
     async def attachment(self, job_id: str, place: int, caller: Caller = OPEN) -> Picture:
         """One of `attachments`. Raises NotFound for any other, and for one whose time is over."""
@@ -303,7 +303,7 @@ class Service:
     async def _end_inputs(self, job: Job) -> None:
         """As the publisher's. Holds the job meanwhile: who asks for it at once finds all that happened to it, and its
         pictures in the request, which its row does not tell."""
-        await self._publisher.end_inputs(job.id, job.attached)
+        await self._publisher.end_inputs(job.id, job.handed_in.attached)
 
     async def _given_up(self, job_ids: Sequence[str]) -> None:
         for job_id, row in (await self.store.get_many(job_ids)).items():

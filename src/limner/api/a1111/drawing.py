@@ -125,7 +125,7 @@ async def _submit(call: Call, request: Request, number: int) -> Job:
     """The next job of the call; a client that leaves meanwhile leaves it as any other."""
     key = manners_of(call.http).idempotency_key
     submission = Submission(
-        idempotency_key=None if key is None else f"{key} {number}", response_format=call.job.response_format
+        idempotency_key=None if key is None else f"{key} {number}", response_format=call.job.handed_in.response_format
     )
     with call.gateway.service.seat(caller_of(call.http)) as seat:
         return await seat.submit(request, submission)

@@ -23,7 +23,7 @@ from limner.store.rows import MICRO
 async def job_body(gateway: Gateway, job: Job, links: Links, *, inline: bool = True) -> bytes:
     """The job object as JSON bytes; not ``inline``, its pictures are links whatever the job was asked for."""
     head = orjson.dumps(await _fields(gateway, job))
-    links_or_none = None if inline and job.response_format == "b64_json" else links
+    links_or_none = None if inline and job.handed_in.response_format == "b64_json" else links
     return b"".join((head[:-1], b',"result":', await _result(gateway, job, links_or_none), b"}"))
 
 

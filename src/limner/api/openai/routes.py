@@ -93,7 +93,7 @@ def _stream_of(asked: Asked) -> Stream | None:
 
 async def _body(call: Call) -> Response:
     outcome = await call.outcome()
-    links = call.links if call.job.response_format == "url" else None
+    links = call.links if call.job.handed_in.response_format == "url" else None
     content = await images_body(call.job, outcome, call.gateway.service, links)
     return Response(content, media_type="application/json", headers=call.headers)
 

@@ -104,7 +104,7 @@ async def task(http: HttpRequest, task_address: str) -> Response:
         raise NotFound(error.message, param=TASK) from error
     if wait_s:
         await job.wait(wait_s)
-    held = holds or ("b64" if job.response_format == "b64_json" else "url")
+    held = holds or ("b64" if job.handed_in.response_format == "b64_json" else "url")
     return Response(await task_body(gateway, job, held, gateway.links(http)), media_type="application/json")
 
 

@@ -179,7 +179,7 @@ async def _earlier(http: HttpRequest, previous: str | None) -> tuple[Turn, ...]:
         if job is None:
             break
         turns[:0] = _turns(job, gateway_of(http).service.attachments(job))
-        job = await _kept(http, job.previous)
+        job = await _kept(http, job.handed_in.previous)
     return tuple(turns)
 
 
