@@ -6,7 +6,8 @@ from typing import Literal
 from limner.jobs import Job
 from limner.logs import request_fields
 from limner.metrics import EndedJob, Metrics
-from limner.service.worker import STAGES, Ended
+from limner.service.attempt import STAGES
+from limner.service.worker import Ended
 
 logger = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from limner.logs import bind_job
 from limner.records import attached_inputs, error_record, request_of, stored_inputs
 from limner.roster import Roster
 from limner.service.admission import Admission, Estimate, Seat
+from limner.service.attempt import Attempts
 from limner.service.figures import count_end, log_end
 from limner.service.live import LiveJobs
 from limner.service.liveness import Liveness
@@ -80,16 +81,22 @@ class Service:
     def _new_worker(self, worker_id: str) -> Worker:
         settings = self._settings
         slots = (settings.jobs_at_once or 2 * settings.max_batch) if settings.draws else 0
+        attempts = Attempts(
+            tools=self._tools,
+            roster=self.roster,
+            publisher=self._publisher,
+            lease_s=settings.lease_s,
+            with_inputs=self._live.with_inputs,
+            charge=self._charge,
+        )
         return Worker(
             id=worker_id,
             tools=self._tools,
             roster=self.roster,
-            publisher=self._publisher,
+            attempts=attempts,
             liveness=self._liveness,
             rules=WorkerRules(slots, settings.lease_s, settings.max_crashes),
             job_of=self._live.of,
-            with_inputs=self._live.with_inputs,
-            charge=self._charge,
             on_end=self._ended,
             on_given_up=lambda job_ids: self._run_errand(self._given_up(job_ids)),
         )

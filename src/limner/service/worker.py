@@ -1,7 +1,7 @@
-"""The part of the service that works: takes jobs from the store, runs them on their backends, says that it lives.
+"""The part of the service that works: takes jobs from the store, has them attempted, says that it lives.
 
-Owns the jobs that this process has claimed: their leases, their attempts' fencing, their deadlines and how they end. It
-also gives back what dead processes have left. Knows nothing of admission.
+Owns the jobs that this process has claimed: slots, leases and their attempts' fencing. It also gives back what dead
+processes have left. Knows nothing of admission, nor of what an attempt does.
 """
 
 import asyncio
@@ -9,30 +9,22 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
 
-from limner.backends import Backend
-from limner.core import Finished, Queued, Words
-from limner.errors import ClientLeft, DeadlineExceeded, InternalError, LimnerError, NotReady
-from limner.jobs import Job, Outcome
+from limner.errors import InternalError, NotReady
+from limner.jobs import Job
 from limner.logs import bind_job, bind_request
 from limner.records import cancellation_of, error_record
 from limner.roster import Roster
+from limner.service.attempt import Attempts, Claim
 from limner.service.liveness import Liveness
-from limner.service.patience import patiently
-from limner.service.publishing import Publisher, image_rows, result_record
 from limner.service.tools import Tools
-from limner.service.weights import file_sha256s
-from limner.store import Beat, Completion, JobRow
+from limner.store import Beat, JobRow
 
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 POLL_S = 1.0  # how long a job that another process has accepted may go unnoticed, where there is no news
 BEATS_PER_LEASE = 3
 BEAT_S = 2.0  # at least as often: how long a dead process, or a cancellation by another one, may go unnoticed
-STAGES = ("encode", "denoise", "decode")  # of device time
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +34,6 @@ class WorkerRules:
     slots: int
     lease_s: float
     max_crashes: int
-
-
-@dataclass(slots=True)
-class Claim:
-    """A job that is being drawn here. ``ending``: its end is being recorded, ``over``: it is, and the job ended so."""
-
-    job: Job
-    row: JobRow
-    task: asyncio.Task[None] | None = None
-    ending: bool = False
-    over: bool = False
-
-    def stop(self) -> None:
-        """Another has the job. Once is enough: a second time would not wait until the backend has let go."""
-        if self.task is not None and not self.task.cancelling():
-            self.task.cancel()
-
-    async def stopped(self) -> None:
-        """As `stop`, and return when it has ended."""
-        self.stop()
-        if self.task is not None:
-            await asyncio.wait({self.task})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +51,16 @@ class Ended:
 @dataclass(slots=True)
 class Worker:
     """One process's worker, called ``id`` in the store. ``job_of`` makes a claimed row a Job, or finds the one that
-    somebody here is already waiting for; ``with_inputs`` it has its pictures. ``charge`` prices a finished job,
-    ``on_end`` hears of every end here, ``on_given_up`` of the jobs that were given up."""
+    somebody here is already waiting for. ``on_end`` hears of every end here, ``on_given_up`` of jobs that are given up.
+    """
 
     id: str
     tools: Tools
     roster: Roster
-    publisher: Publisher
+    attempts: Attempts
     liveness: Liveness | None
     rules: WorkerRules
     job_of: Callable[[JobRow], Awaitable[Job]]
-    with_inputs: Callable[[Job, JobRow], AbstractAsyncContextManager[None]]
-    charge: Callable[[Job, float], int]
     on_end: Callable[[Ended], None]
     on_given_up: Callable[[Sequence[str]], None]
     _claims: dict[str, Claim] = field(default_factory=dict)
@@ -281,130 +249,15 @@ class Worker:
         try:
             if earlier is not None:
                 await earlier.stopped()
-            await self._attempt(claim)
+            await self.attempts.run(claim)
         except asyncio.CancelledError:
             pass  # another worker has the job, or this one leaves and hands it back
-        except LimnerError as error:
-            await self._fail(claim, error)
-        except Exception:  # the task's root: whatever a backend did, the job must end and the log must say why
-            logger.exception("job %s failed", claim.job.id)
-            message = f"image generation failed; the server's log has the reason under {claim.job.id}"
-            await self._fail(claim, InternalError(message))
         finally:
             if self._claims.get(claim.row.id) is claim:
                 del self._claims[claim.row.id]
             self._freed()
             hooked = claim.row.hook_url is not None
             self.on_end(Ended(claim.job, claim.over, hooked, waited_s, time.monotonic() - started_s))
-
-    async def _attempt(self, claim: Claim) -> None:
-        """Draw and store, or raise why not."""
-        job, left_s = claim.job, claim.row.deadline_at_s - time.time()
-        try:
-            async with asyncio.timeout(left_s) as deadline:
-                with self.tools.tracing.span("draw", parent=claim.row.request["trace"], model=job.model, job_id=job.id):
-                    finished = await self._unless_cancelled(job, self._draw(claim))
-        except TimeoutError as error:
-            if not deadline.expired():  # it is some socket's of the backend
-                raise
-            raise DeadlineExceeded(
-                f"the job ran past its timeout of {job.request.timeout_s:g} s", param="timeout"
-            ) from error
-        with self.tools.tracing.span("store"):
-            # Hours of drawing may be in it: even past the deadline it is put away if that goes soon.
-            limit_s = max(claim.row.deadline_at_s - time.time(), self.rules.lease_s)
-            work = self.publisher.publish(job, claim.row.request, finished, limit_s)
-            outcome = await self._unless_cancelled(job, work)
-        claim.over = await self._record(claim, outcome)
-        if claim.over:
-            await job.finish(outcome)
-        else:
-            logger.warning("%s: attempt %d came too late, another has the job", job.id, claim.row.attempt)
-
-    async def _record(self, claim: Claim, outcome: Outcome) -> bool:
-        """Make the end known to everybody, once; False when the job is no longer ours."""
-        job, now_s = claim.job, time.time()
-        device_s = sum(outcome.timings_s.get(stage, 0.0) for stage in STAGES)
-        hashes = await asyncio.to_thread(file_sha256s, job.request) if _has_loras(job) else {}
-        job.times.ended_at_s = now_s
-        job.account.device_s = device_s
-        job.account.cost_micro = self.charge(job, device_s)
-        completion = Completion(
-            result=result_record(outcome, hashes),
-            images=image_rows(job, outcome, now_s),
-            cost_micro=job.account.cost_micro,
-            device_s=device_s,
-            ended_at_s=now_s,
-        )
-        return await self._finish(claim, completion)
-
-    async def _finish(self, claim: Claim, completion: Completion) -> bool:
-        """Record the end, however long the database is away: hours of drawing may be in it, and failing could not be
-        recorded either. False once another worker has the job."""
-        row, claim.ending = claim.row, True
-
-        async def finish() -> bool:
-            if await self.tools.store.finish(row.id, row.attempt, completion):
-                return True
-            known = await self.tools.store.get(row.id)  # an answer that was lost may have been a yes
-            return known.status == "finished" and known.attempt == row.attempt
-
-        return await patiently(finish, math.inf)
-
-    async def _draw(self, claim: Claim) -> Finished:
-        async with self.with_inputs(claim.job, claim.row):
-            began_s = time.time()
-            finished = await self._ask_backend(claim.job)
-            self.tools.tracing.stages(began_s, finished.timings_s)
-            return finished
-
-    async def _ask_backend(self, job: Job) -> Finished:
-        backend: Backend = self.roster.find(job.model).backend
-        told, said = job.said, ""  # what an earlier attempt here has told, as far as this one says it again
-        async with aclosing(backend.generate(job.request)) as events:
-            async for event in events:
-                if isinstance(event, Finished):
-                    return event
-                if isinstance(event, Words):
-                    said += event.text
-                    if told.startswith(said):
-                        continue
-                    event, told, said = Words(said.removeprefix(told)), "", ""
-                if not isinstance(event, Queued):
-                    await job.record(event)
-        raise InternalError(f"the backend of {job.model!r} ended without a picture")
-
-    async def _unless_cancelled(self, job: Job, work: Awaitable[T]) -> T:
-        """The work's result; raises the reason when cancellation is asked for first."""
-        follow = asyncio.ensure_future(work)
-        leave = asyncio.create_task(job.cancel_requested.wait())
-        try:
-            await asyncio.wait({follow, leave}, return_when=asyncio.FIRST_COMPLETED)
-            if not follow.done():
-                assert job.cancellation is not None, "it is asked for with its reason"
-                raise job.cancellation
-            return await follow
-        finally:
-            follow.cancel()
-            leave.cancel()
-            await asyncio.wait({follow})  # until a backend has let go of the device
-
-    async def _fail(self, claim: Claim, error: LimnerError) -> None:
-        status: Literal["cancelled", "failed"] = "cancelled" if isinstance(error, ClientLeft) else "failed"
-        row, record, now_s = claim.row, error_record(error), time.time()
-        claim.ending = True
-        try:
-            claim.over = await patiently(
-                lambda: self.tools.store.fail(row.id, row.attempt, status, record, ended_at_s=now_s),
-                self.rules.lease_s,
-            )
-        except Exception:  # the job's lease will end and another attempt begin
-            logger.exception("the end of %s could not be recorded", row.id)
-            await claim.job.abandon(NotReady(f"how {row.id} ended could not be recorded; ask again", retry_after_s=30))
-            return
-        if claim.over:
-            claim.job.times.ended_at_s = now_s
-            await claim.job.fail(error)
 
     async def _hand_back(self, claims: Sequence[Claim]) -> None:
         """The process is leaving: the jobs wait in the queue for the next one, or, while the database is away, for the
@@ -421,10 +274,6 @@ class Worker:
 def leaving(job: Job) -> NotReady:
     """What those hear who wait for a job when the process leaves."""
     return NotReady(f"the server is shutting down; {job.id} will be drawn when it is back", retry_after_s=5)
-
-
-def _has_loras(job: Job) -> bool:
-    return any(isinstance(value, tuple) and value for value in job.request.params.values())
 
 
 async def _for_ever(what: str, once: Callable[[], Awaitable[None]]) -> None:
