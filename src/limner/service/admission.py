@@ -77,8 +77,7 @@ class Seat:
 
 
 class Admission:
-    """The door to the queue. Jobs begin at once where ``worker`` has room; ``place`` counts the jobs before one,
-    ``left`` hears of those that nobody waits for any more."""
+    """The door to the queue. Jobs begin at once where ``worker`` has room; ``place`` counts the jobs before one."""
 
     def __init__(
         self,
@@ -91,14 +90,13 @@ class Admission:
         worker: Worker,
         pace: Pace,
         place: Callable[[str], Awaitable[int | None]],
-        left: Callable[[Job], None],
     ) -> None:
         self._roster, self._settings = roster, settings
         self._policy = Policy.of(settings)
         self._store = tools.store
         self._metrics, self._tracing = tools.metrics, tools.tracing
         self._live, self._publisher, self._worker = live, publisher, worker
-        self._pace, self._place, self._left = pace, place, left
+        self._pace, self._place = pace, place
         self.language: LanguageModel | None = None  # who puts prompts into better words, if anybody does
         self._waited_for: WeakSet[Job] = WeakSet()
         self._seated = 0
@@ -108,8 +106,9 @@ class Admission:
         return None if caller.local_only and self._settings.language_url else self.language
 
     @contextmanager
-    def seat(self, caller: Caller = OPEN, *, detached: bool = False) -> Iterator[Seat]:
+    def seat(self, caller: Caller, *, detached: bool, left: Callable[[Job], None]) -> Iterator[Seat]:
         """A place in the queue, held while a request is still being read; raises Overloaded when there is none.
+        ``left`` is the Seat's.
 
         Dialects take it before they read pictures, so that what waits to be decoded is bounded too. Jobs that nobody
         waits for have the store for their queue: only their reading is bounded here.
@@ -122,7 +121,7 @@ class Admission:
             raise Overloaded(f"the queue is full ({limit} jobs); try again in about {wait_s:g} s", retry_after_s=wait_s)
         self._seated += 1
         try:
-            yield Seat(lambda request, submission: self._accept(request, submission, caller), self._left)
+            yield Seat(lambda request, submission: self._accept(request, submission, caller), left)
         finally:
             self._seated -= 1
 

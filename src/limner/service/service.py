@@ -71,7 +71,6 @@ class Service:
             worker=self._worker,
             pace=self._pace,
             place=self._place,
-            left=self.left,
         )
         self._upkeep = Upkeep(tools.store, tools.blobs, settings)
         self.on_job_end: list[Callable[[Ended], None]] = []
@@ -134,7 +133,7 @@ class Service:
 
     def seat(self, caller: Caller = OPEN, *, detached: bool = False) -> AbstractContextManager[Seat]:
         """A place in the queue, held while a request is still being read: see `Admission.seat`."""
-        return self._admission.seat(caller, detached=detached)
+        return self._admission.seat(caller, detached=detached, left=self.left)
 
     async def submit(self, request: Request) -> Job:
         """Take a seat and submit at once: see `Seat.submit`."""

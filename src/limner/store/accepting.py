@@ -9,7 +9,7 @@ a thousand jobs waiting thus stands before nobody's first, and an owner alone is
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -30,7 +30,7 @@ from sqlalchemy import (
 from limner.errors import Conflict, InsufficientCredits, Overloaded, RateLimited
 from limner.store.claiming import is_waiting
 from limner.store.rows import MICRO, Accepted, JobRow, NewJob
-from limner.store.tables import LIVE, QUEUED, RUNNING, columns_of, idempotency, jobs, keys, owners
+from limner.store.tables import LIVE, QUEUED, RUNNING, columns_of, idempotency, jobs, keys, owners, values_of
 
 IDEMPOTENCY_S = 24 * 3600.0
 RATE_WINDOW_S = 60.0
@@ -62,7 +62,6 @@ _LIVE_OF_OWNER = select(func.count()).select_from(jobs).where(LIVE, jobs.c.owner
 _CREDITS = select(keys.c.balance_micro, keys.c.reserved_micro).where(keys.c.id == _OWNER).with_for_update()
 _RESERVE = update(keys).where(keys.c.id == _OWNER).values(reserved_micro=keys.c.reserved_micro + bindparam("b_reserve"))
 _INSERT = insert(jobs).inline()
-_FIELDS = tuple(field.name for field in fields(JobRow))
 _NEW_OWNER = insert(owners)
 _MOVE_OWNER = update(owners).where(owners.c.owner == _OWNER)
 
@@ -234,7 +233,7 @@ def _insert(
         "cancel_error": None,
         "hook_secret": job.hook.secret if job.hook else None,
     }
-    connection.execute(_INSERT, {**{name: getattr(row, name) for name in _FIELDS}, **placed})
+    connection.execute(_INSERT, {**values_of(row), **placed})
     if queue.tag is None:
         connection.execute(_NEW_OWNER, {"owner": job.owner, "finish_tag": rank + job.weight_s})
     else:

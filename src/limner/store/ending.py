@@ -6,7 +6,6 @@ the webhook. An end names the attempt it belongs to and the status it found; wha
 
 import secrets
 from collections.abc import Collection, Mapping
-from dataclasses import fields
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
@@ -14,8 +13,8 @@ from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 from limner.errors import DeadlineExceeded, InternalError, LimnerError
 from limner.store.claiming import UNSTARTED
 from limner.store.reading import get
-from limner.store.rows import Completion, Expired, ImageRow, JobRow
-from limner.store.tables import QUEUED, RUNNING, deliveries, images, jobs, keys, ledger
+from limner.store.rows import Completion, Expired, JobRow
+from limner.store.tables import QUEUED, RUNNING, deliveries, images, jobs, keys, ledger, values_of
 
 Ended = Literal["failed", "cancelled"]
 MOST_AT_ONCE = 500
@@ -38,7 +37,6 @@ _SETTLE = (
     )
 )
 _ADD_IMAGES, _CHARGE, _DELIVER = insert(images), insert(ledger).inline(), insert(deliveries)
-_IMAGE_FIELDS = tuple(field.name for field in fields(ImageRow))
 _ASK_TO_STOP = update(jobs).where(jobs.c.id == bindparam("b_id"), RUNNING)
 _FOUND = (jobs.c.id, jobs.c.owner, jobs.c.attempt, jobs.c.status, jobs.c.crashes, jobs.c.cancel_error)
 _ABANDONED = (
@@ -75,7 +73,7 @@ def finish(connection: Connection, id: str, attempt: int, completion: Completion
     if job is None:
         return False
     if completion.images:
-        connection.execute(_ADD_IMAGES, [_values(image) for image in completion.images])
+        connection.execute(_ADD_IMAGES, [values_of(image) for image in completion.images])
     connection.execute(
         _CHARGE,
         {
@@ -91,10 +89,6 @@ def finish(connection: Connection, id: str, attempt: int, completion: Completion
     )
     _settle(connection, job, completion.cost_micro)
     return True
-
-
-def _values(image: ImageRow) -> dict[str, Any]:
-    return {name: getattr(image, name) for name in _IMAGE_FIELDS}  # flat, unlike what `asdict` has to reckon with
 
 
 def fail(

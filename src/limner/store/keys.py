@@ -4,14 +4,13 @@ Owns the rule that a balance only ever moves together with a ledger row; charges
 """
 
 from collections.abc import Collection
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, exists, func, insert, select, update
 
 from limner.errors import Conflict, NotFound
 from limner.store.rows import KeyRow, LedgerRow, UsageRow
-from limner.store.tables import columns_of, keys, ledger
+from limner.store.tables import columns_of, keys, ledger, values_of
 
 _COLUMNS = columns_of(keys, KeyRow)
 _ID: BindParameter[Any] = bindparam("b_id")
@@ -62,7 +61,7 @@ _USAGE_OF_KEY = _USAGE.where(ledger.c.key_id == bindparam("b_key"))
 
 def add_key(connection: Connection, row: KeyRow) -> None:
     """Add a key; what it starts with is entered in the ledger. A prefix or id that is taken is a Conflict."""
-    connection.execute(_ADD, asdict(row))
+    connection.execute(_ADD, values_of(row))
     if row.balance_micro:
         _enter(connection, row.id, row.balance_micro, "opening balance", row.created_at_s)
 
@@ -114,7 +113,7 @@ def grant(connection: Connection, key_id: str, amount_micro: int, note: str, now
 
 def _enter(connection: Connection, key_id: str, amount_micro: int, note: str, now_s: float) -> None:
     entry = LedgerRow(key_id, None, None, 0, 0.0, amount_micro, now_s, note)
-    connection.execute(_ENTER, asdict(entry))
+    connection.execute(_ENTER, values_of(entry))
 
 
 def usage(connection: Connection, key_id: str | None, since_s: float, until_s: float) -> tuple[UsageRow, ...]:

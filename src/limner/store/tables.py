@@ -247,3 +247,8 @@ _partial("deliveries_due", deliveries.c.next_at_s.is_not(None), deliveries.c.nex
 def columns_of(table: Table, row: type[Any]) -> Sequence[Column[Any]]:
     """The columns that ``row``, a dataclass, is made of, in the order of its fields."""
     return tuple(table.c[field.name] for field in fields(row))
+
+
+def values_of(row: Any) -> dict[str, Any]:
+    """What ``row``, a dataclass, puts into its table: its fields by column, nothing copied as `asdict` would."""
+    return {field.name: getattr(row, field.name) for field in fields(row)}
