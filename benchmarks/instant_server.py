@@ -30,7 +30,7 @@ from limner.catalogue import Catalogue
 from limner.config import Settings, load_settings
 from limner.core import EncodedPicture, Event, Finished, Operation, Picture, Request
 from limner.jobs import Submission
-from limner.memory import limit_arenas
+from limner.memory import keep_objects, limit_arenas
 from limner.roster import Roster, ServedModel
 from limner.service import Service, open_tools
 
@@ -69,6 +69,7 @@ def limner_app(picture: Picture | EncodedPicture, data: Path) -> ASGIApp:
         async with open_tools(settings) as tools:
             service = Service(roster, settings, tools)
             await service.start()
+            keep_objects()  # as `limner serve` does
             try:
                 yield service
             finally:

@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "config": {"core", "errors"},
     "memory": set(),
+    "tasks": set(),
     "secrets_file": {"errors"},
     "logs": GROUND,
     "metrics": GROUND,
@@ -34,14 +35,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine": {*GROUND, "memory"},
     "chat": GROUND,
     "records": {*GROUND, "store"},
-    "jobs": {*GROUND, "catalogue", "store"},
+    "jobs": {*GROUND, "catalogue", "store", "tasks"},
     "accounts": {*GROUND, "catalogue", "secrets_file", "store"},
     "webhooks": {*GROUND, "media", "secrets_file", "store"},
     "backends": {*GROUND, "catalogue", "engine", "media", "suite"},
     "roster": {*GROUND, "catalogue", "backends"},
     "service": {
         *GROUND, "accounts", "backends", "blobs", "catalogue", "chat", "jobs", "logs", "media", "metrics", "records",
-        "roster", "store", "tracing",
+        "roster", "store", "tasks", "tracing",
     },
     "machine": {*GROUND, "backends", "catalogue", "chat", "engine"},
     "runtime": {
@@ -54,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "api": {
         *GROUND, "accounts", "blobs", "catalogue", "chat", "jobs", "logs", "media", "memory", "metrics", "records",
-        "roster", "runtime", "secrets_file", "service", "store", "tracing", "webhooks",
+        "roster", "runtime", "secrets_file", "service", "store", "tasks", "tracing", "webhooks",
     },
     "cli": {
         *GROUND, "accounts", "api", "blobs", "catalogue", "doctor", "jobs", "logs", "media", "records", "roster",

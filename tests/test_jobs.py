@@ -18,21 +18,21 @@ def new_job() -> Job:
 async def test_what_is_heard_after_the_end_changes_nothing(late: Progress | Queued) -> None:
     """Who asked for its row before it ended may tell of it only afterwards."""
     job = new_job()
-    await job.finish(OUTCOME)
-    await job.record(late)
+    job.finish(OUTCOME)
+    job.record(late)
     assert job.status == "finished"
     assert [event async for event in job.events()] == [OUTCOME]
 
 
 async def test_a_job_ends_once() -> None:
     job = new_job()
-    await job.finish(OUTCOME)
-    await job.finish(OUTCOME)
-    await job.fail(InternalError("too late"))
+    job.finish(OUTCOME)
+    job.finish(OUTCOME)
+    job.fail(InternalError("too late"))
     assert [event async for event in job.events()] == [OUTCOME]
     assert await job.result() is OUTCOME
     failed = new_job()
-    await failed.fail(InternalError("it broke"))
-    await failed.finish(OUTCOME)
+    failed.fail(InternalError("it broke"))
+    failed.finish(OUTCOME)
     with pytest.raises(InternalError, match="it broke"):
         await failed.result()

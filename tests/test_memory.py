@@ -32,6 +32,18 @@ def test_arenas_are_few_unless_the_operator_chose(chosen: dict[str, str], limite
     assert ran.stdout == f"{limited}\n"
 
 
+def test_objects_that_stay_are_looked_at_no_more() -> None:
+    line = (  # in a process of its own: other tests collect garbage too
+        "import gc, weakref; from limner import memory\n"
+        "kept = [[] for _ in range(100_000)]; memory.keep_objects()\n"
+        "class Ring: pass\n"
+        "ring = Ring(); ring.self = ring; gone = weakref.ref(ring); del ring; memory.release_free_memory()\n"
+        "print(gc.get_freeze_count() >= 100_000, len(gc.get_objects()) < 10_000, gone() is None, gc.get_threshold()[0])"
+    )
+    ran = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    assert ran.stdout == f"True True True {memory.YOUNG_OBJECTS}\n"
+
+
 def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", OtherLibrary)
     assert not memory.release_free_memory()

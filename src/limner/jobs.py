@@ -5,15 +5,17 @@ Owns the history of events and its followers; does not run anything and reads no
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from limner.core import ImageFormat, Preview, Progress, Queued, Request, Size, Tokens, Warning, Words
 from limner.errors import ClientLeft, LimnerError
 from limner.store.rows import Hook, JobStatus
+from limner.tasks import Interrupt
 
+T = TypeVar("T")
 LAST_EVENT = "end"
 ResponseFormat = Literal["b64_json", "url"]
 
@@ -122,13 +124,12 @@ class Job:
         self.error: LimnerError | None = None
         self.outcome: Outcome | None = None
         self.abandoned: LimnerError | None = None
-        self.cancellation: ClientLeft | None = None
-        self.cancel_requested = asyncio.Event()
         self.followers = 0
         self.waiters = 0
         self._source = f"{random.getrandbits(32):08x}"
         self._history: list[JobEvent] = []
-        self._changed = asyncio.Condition()
+        self._interrupt = Interrupt()
+        self._change = asyncio.Event()  # the next one
 
     @property
     def model(self) -> str:
@@ -164,8 +165,11 @@ class Job:
 
     def cancel(self, reason: ClientLeft) -> None:
         """Ask for the work to stop; followers then see the first ``reason``. Does nothing once the job is done."""
-        self.cancellation = self.cancellation or reason
-        self.cancel_requested.set()
+        self._interrupt.strike(reason)
+
+    async def unless_cancelled(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of ``work`` on this job; it is broken off, and the reason raised, when `cancel` comes first."""
+        return await self._interrupt.guard(work)
 
     async def events(self, after: str | None = None) -> AsyncGenerator[JobEvent]:
         """As `numbered_events`, without their ids."""
@@ -183,9 +187,8 @@ class Job:
         self.followers += 1
         try:
             while True:
-                async with self._changed:
-                    while position >= len(self._history) and not self._known_no_further:
-                        await self._changed.wait()
+                while position >= len(self._history) and not self._known_no_further:
+                    await self._change.wait()
                 while position < len(self._history):
                     position += 1
                     yield self._event_id(position), self._history[position - 1]
@@ -231,8 +234,8 @@ class Job:
     async def _end(self) -> None:
         self.waiters += 1
         try:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._known_no_further)
+            while not self._known_no_further:
+                await self._change.wait()
         finally:
             self.waiters -= 1
 
@@ -242,40 +245,40 @@ class Job:
         self.times.started_at_s = started_at_s
         self.status = "running"
 
-    async def record(self, event: Queued | Progress | Preview | Words) -> None:
+    def record(self, event: Queued | Progress | Preview | Words) -> None:
         """Append an event; the service alone calls this. What comes after the end is not told any more."""
-        async with self._changed:
-            if self.done:
-                return
-            self._history.append(event)
-            self.status = "queued" if isinstance(event, Queued) else "running"
-            self._changed.notify_all()
+        if self.done:
+            return
+        self._history.append(event)
+        self.status = "queued" if isinstance(event, Queued) else "running"
+        self._tell()
 
-    async def finish(self, outcome: Outcome) -> None:
+    def finish(self, outcome: Outcome) -> None:
         """End the job with its pictures or its words, unless it has ended; what another process has said of them is
         told before. The service alone calls this."""
-        async with self._changed:
-            if self.done:
-                return
-            heard = self.said
-            if outcome.text and outcome.text != heard and outcome.text.startswith(heard):
-                self._history.append(Words(outcome.text[len(heard) :]))
-            self._history.append(outcome)
-            self.outcome = outcome
-            self.status = "finished"
-            self._changed.notify_all()
+        if self.done:
+            return
+        heard = self.said
+        if outcome.text and outcome.text != heard and outcome.text.startswith(heard):
+            self._history.append(Words(outcome.text[len(heard) :]))
+        self._history.append(outcome)
+        self.outcome = outcome
+        self.status = "finished"
+        self._tell()
 
-    async def fail(self, error: LimnerError) -> None:
+    def fail(self, error: LimnerError) -> None:
         """End the job with an error, unless it has ended; the service alone calls this."""
-        async with self._changed:
-            if self.done:
-                return
-            self.error = error
-            self.status = "cancelled" if isinstance(error, ClientLeft) else "failed"
-            self._changed.notify_all()
+        if self.done:
+            return
+        self.error = error
+        self.status = "cancelled" if isinstance(error, ClientLeft) else "failed"
+        self._tell()
 
-    async def abandon(self, error: LimnerError) -> None:
+    def abandon(self, error: LimnerError) -> None:
         """The job goes on without this process: whoever waits here hears ``error``; the service alone calls this."""
-        async with self._changed:
-            self.abandoned = error
-            self._changed.notify_all()
+        self.abandoned = error
+        self._tell()
+
+    def _tell(self) -> None:
+        change, self._change = self._change, asyncio.Event()
+        change.set()

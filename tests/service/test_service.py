@@ -536,7 +536,7 @@ async def test_of_an_answer_that_another_process_took_over_the_rest_is_told(sett
             answer = replace(await job.result(), text="a red circle")
             told = copy(job)
             told.status, told._history = "running", [Words(text) for text in heard]
-            await told.finish(answer)
+            told.finish(answer)
             words = [event.text async for event in told.events() if isinstance(event, Words)]
             assert words == [*heard, *rest]
 
@@ -553,7 +553,7 @@ async def test_what_an_attempt_says_again_is_told_once(settings: Settings) -> No
             job = await service.submit(asked)
             await until(partial(bool, backend.requests))
             for text in heard:
-                await job.record(Words(text))
+                job.record(Words(text))
             await service.store.expire(now_s=time.time() + settings.lease_s + 1, max_crashes=9)
             service._worker.wake()
             words = [event.text async for event in job.events() if isinstance(event, Words)]

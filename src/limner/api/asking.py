@@ -15,12 +15,13 @@ from starlette.requests import Request as HttpRequest
 from limner.api.gateway import gateway_of
 from limner.api.openai.fields import ImageFields, flatten, model_params, parse, read_json
 from limner.api.pictures import Source
-from limner.api.sources import read_source, together
+from limner.api.sources import read_source
 from limner.catalogue.resolve import PICTURELESS, PROMPTED
 from limner.catalogue.values import SHOWN_CHARS, shown
 from limner.core import Background, ImageFormat, Operation, Output, Picture, Request, Warning
 from limner.errors import DeadlineExceeded, InvalidRequest, MissingParameter, TooLarge, UnsupportedMedia
 from limner.media.mask import as_mask
+from limner.tasks import together
 
 IMAGE_FIELDS = ("image", "image[]", "images", "images[]", "url", "url[]")
 CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1")

@@ -4,7 +4,6 @@ Owns that trick: where a picture belongs, a marker is encoded, and the base64 ta
 needs no escaping in JSON.
 """
 
-import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ import pybase64
 from limner.jobs import StoredPicture
 from limner.media.encode import media_type
 from limner.service import Service
+from limner.tasks import together
 
 
 class Embedded:
@@ -40,7 +40,7 @@ class Embedded:
 
 async def embedded(service: Service, pictures: Sequence[StoredPicture]) -> Embedded:
     """The files of ``pictures``. Raises NotFound once their time is over."""
-    return Embedded(await asyncio.gather(*(service.data_of(picture) for picture in pictures)))
+    return Embedded(await together(service.data_of(picture) for picture in pictures))
 
 
 def data_url(embedded_files: Embedded, index: int, picture: StoredPicture) -> str:

@@ -10,6 +10,7 @@ from starlette.requests import Request as HttpRequest
 from limner.errors import ClientLeft
 from limner.jobs import Job
 from limner.service import Service
+from limner.tasks import Interrupt
 
 T = TypeVar("T")
 
@@ -22,38 +23,32 @@ class Presence:
 
     def __init__(self, http: HttpRequest) -> None:
         self._http = http
-        self._left: asyncio.Task[None] | None = None
+        self._interrupt = Interrupt()
+        self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._left = asyncio.create_task(self._watch())
+        self._watching = asyncio.create_task(self._watch())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._left is not None
-        self._left.cancel()
+        assert self._watching is not None
+        self._watching.cancel()
 
     async def unless_left(self, work: Coroutine[Any, Any, T]) -> T:
         """The work's result; it is cancelled and ClientLeft raised when the client leaves first."""
-        assert self._left is not None
-        task = asyncio.create_task(work)
-        try:
-            await asyncio.wait({task, self._left}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise ClientLeft("the client closed its connection")
-            return task.result()
-        finally:
-            task.cancel()
+        return await self._interrupt.guard(work)
 
     async def left(self) -> None:
         """Return once the client has left."""
-        assert self._left is not None
-        await self._left
+        assert self._watching is not None
+        await self._watching
 
     async def _watch(self) -> None:
         while (await self._http.receive())["type"] != "http.disconnect":
             pass
+        self._interrupt.strike(ClientLeft("the client closed its connection"))
 
 
 async def tell_when_left(http: HttpRequest, service: Service, job: Job) -> None:

@@ -4,7 +4,6 @@ Owns links, usage figures and the ``limner`` object; megabytes of base64 are joi
 the body as bytes and never pass through a JSON encoder.
 """
 
-import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from limner.core import Operation, Request, Size
 from limner.errors import NotFound
 from limner.jobs import Job, Outcome, StoredPicture
 from limner.service import Service
+from limner.tasks import together
 
 PATCH_PX = 32  # one image token of ``usage`` stands for a patch of 32 x 32 pixels
 TEXT_TOKEN_BYTES = 4  # and one text token for 4 bytes of UTF-8
@@ -127,7 +127,7 @@ async def images_body(job: Job, outcome: Outcome, service: Service, links: Links
         return orjson.dumps({"created": created, "data": [{"url": url, **revised} for url in urls], **envelope})
     parts: list[bytes | memoryview] = [b'{"created":%d,"data":[' % created]
     beside = b',"revised_prompt":' + orjson.dumps(revised["revised_prompt"]) if revised else b""
-    for file in await asyncio.gather(*(service.data_of(picture) for picture in outcome.pictures)):
+    for file in await together(service.data_of(picture) for picture in outcome.pictures):
         parts += [b'{"b64_json":"', pybase64.b64encode(file), b'"%b},' % beside]
     parts[-1] = b'"%b}],' % beside
     parts.append(memoryview(orjson.dumps(envelope))[1:])

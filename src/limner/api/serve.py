@@ -26,7 +26,7 @@ from limner.api.app import create_app
 from limner.api.gateway import Gateway
 from limner.config import Settings
 from limner.errors import InvalidRequest, LimnerError, NotReady
-from limner.memory import limit_arenas
+from limner.memory import keep_objects, limit_arenas
 from limner.runtime import find_models, open_service
 
 Announce = Callable[[int, Door], None]
@@ -68,7 +68,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._announce(self.servers[0].sockets[0].getsockname()[1], self._app.state.door)
-        self._watch = asyncio.create_task(self._leave_without_models())
+        self._watch = asyncio.create_task(self._settle())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         assert self._watch is not None, "only a server that has started is shut down"
@@ -93,7 +93,8 @@ class _Server(uvicorn.Server):
         assert isinstance(gateway, Gateway)
         return gateway
 
-    async def _leave_without_models(self) -> None:
+    async def _settle(self) -> None:
+        """Wait until the models are loaded; leave if none could be."""
         service = self._gateway.service
         try:
             await service.ready()
@@ -101,6 +102,7 @@ class _Server(uvicorn.Server):
             if all(model.error is not None for model in service.roster):
                 self.failure = error
                 self.should_exit = True
+        keep_objects()
 
 
 def _end() -> None:

@@ -6,9 +6,8 @@ conversation) and reading those from the blob store, without HTTP; every other s
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.requests import Request as HttpRequest
@@ -21,8 +20,8 @@ from limner.api.pictures import Source
 from limner.core import Picture, Size
 from limner.errors import DeadlineExceeded, Forbidden, LimnerError
 from limner.store.rows import ImageRow
+from limner.tasks import together
 
-T = TypeVar("T")
 Named = tuple[str, str]  # the parameter that an error names, and the source
 
 _ID = re.compile(FILE_ID)
@@ -38,17 +37,6 @@ async def read_sources(http: HttpRequest, sources: Sequence[Named], limit_s: flo
     """
     async with within(limit_s):
         return await together(read_source(http, source, param) for param, source in sources)
-
-
-async def together(work: Iterable[Coroutine[Any, Any, T]]) -> tuple[T, ...]:
-    """All results, in order. What goes wrong first is raised and ends the rest, which nobody waits for any more."""
-    tasks = [asyncio.create_task(one) for one in work]
-    try:
-        return tuple(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            if not task.cancelling():  # a second time would cut its cleaning up short
-                task.cancel()
 
 
 async def read_source(http: HttpRequest, source: Source, param: str) -> Picture:

@@ -220,11 +220,11 @@ class Admission:
         begun = row.status == "running"
         position = self._worker.busy if begun else await self._place_of(job)
         if job.status == "queued":  # meanwhile the worker may have taken it
-            await job.record(Queued(position, self._pace.eta_s(job.request, position)))
+            job.record(Queued(position, self._pace.eta_s(job.request, position)))
         if begun:
             self._worker.adopt(job, row)
         elif self._worker.is_leaving:
-            await job.abandon(leaving(job))
+            job.abandon(leaving(job))
         else:
             self._worker.wake()
 

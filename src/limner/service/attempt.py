@@ -7,10 +7,10 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 from limner.backends import Backend
 from limner.core import Finished, Queued, Words
@@ -24,7 +24,6 @@ from limner.service.tools import Tools
 from limner.service.weights import file_sha256s
 from limner.store import Completion, JobRow
 
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 STAGES = ("encode", "denoise", "decode")  # of device time
 
@@ -80,7 +79,7 @@ class Attempts:
         try:
             async with asyncio.timeout(left_s) as deadline:
                 with self.tools.tracing.span("draw", parent=claim.row.request["trace"], model=job.model, job_id=job.id):
-                    finished = await self._unless_cancelled(job, self._draw(claim))
+                    finished = await job.unless_cancelled(self._draw(claim))
         except TimeoutError as error:
             if not deadline.expired():  # it is some socket's of the backend
                 raise
@@ -91,10 +90,10 @@ class Attempts:
             # Hours of drawing may be in it: even past the deadline it is put away if that goes soon.
             limit_s = max(claim.row.deadline_at_s - time.time(), self.lease_s)
             work = self.publisher.publish(job, claim.row.request, finished, limit_s)
-            outcome = await self._unless_cancelled(job, work)
+            outcome = await job.unless_cancelled(work)
         claim.over = await self._record(claim, outcome)
         if claim.over:
-            await job.finish(outcome)
+            job.finish(outcome)
         else:
             logger.warning("%s: attempt %d came too late, another has the job", job.id, claim.row.attempt)
 
@@ -148,23 +147,8 @@ class Attempts:
                         continue
                     event, told, said = Words(said.removeprefix(told)), "", ""
                 if not isinstance(event, Queued):
-                    await job.record(event)
+                    job.record(event)
         raise InternalError(f"the backend of {job.model!r} ended without a picture")
-
-    async def _unless_cancelled(self, job: Job, work: Awaitable[T]) -> T:
-        """The work's result; raises the reason when cancellation is asked for first."""
-        follow = asyncio.ensure_future(work)
-        leave = asyncio.create_task(job.cancel_requested.wait())
-        try:
-            await asyncio.wait({follow, leave}, return_when=asyncio.FIRST_COMPLETED)
-            if not follow.done():
-                assert job.cancellation is not None, "it is asked for with its reason"
-                raise job.cancellation
-            return await follow
-        finally:
-            follow.cancel()
-            leave.cancel()
-            await asyncio.wait({follow})  # until a backend has let go of the device
 
     async def _fail(self, claim: Claim, error: LimnerError) -> None:
         status: Literal["cancelled", "failed"] = "cancelled" if isinstance(error, ClientLeft) else "failed"
@@ -177,11 +161,11 @@ class Attempts:
             )
         except Exception:  # the job's lease will end and another attempt begin
             logger.exception("the end of %s could not be recorded", row.id)
-            await claim.job.abandon(NotReady(f"how {row.id} ended could not be recorded; ask again", retry_after_s=30))
+            claim.job.abandon(NotReady(f"how {row.id} ended could not be recorded; ask again", retry_after_s=30))
             return
         if claim.over:
             claim.job.times.ended_at_s = now_s
-            await claim.job.fail(error)
+            claim.job.fail(error)
 
 
 def _has_loras(job: Job) -> bool:

@@ -80,7 +80,7 @@ class LiveJobs:
         of_row = {row.id: outcome for row, outcome in zip(finished, outcomes, strict=True)}
         for job, row in untold:
             if not job.done:  # meanwhile, from somebody else
-                await _end(job, row, of_row.get(row.id))
+                _end(job, row, of_row.get(row.id))
 
     def _made(self, row: JobRow) -> Job:
         job = Job(
@@ -103,11 +103,11 @@ class LiveJobs:
         return job
 
 
-async def _end(job: Job, row: JobRow, outcome: Outcome | None) -> None:
+def _end(job: Job, row: JobRow, outcome: Outcome | None) -> None:
     job.times.started_at_s, job.times.ended_at_s = row.started_at_s, row.ended_at_s
     job.account.cost_micro, job.account.device_s = row.cost_micro, row.device_s
     if outcome is not None:
-        await job.finish(outcome)
+        job.finish(outcome)
     else:
         assert row.error is not None, "a job that did not finish says why"
-        await job.fail((cancellation_of if row.status == "cancelled" else error_of)(row.error))
+        job.fail((cancellation_of if row.status == "cancelled" else error_of)(row.error))

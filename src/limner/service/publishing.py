@@ -22,6 +22,7 @@ from limner.media.threads import MediaThreads
 from limner.records import StoredInput, pixels_sha256, recipe, stored_inputs, warning_records, warnings_of
 from limner.service.patience import patiently
 from limner.store import ImageRow, JobRow, Store
+from limner.tasks import together
 
 FORMATS: Mapping[str, ImageFormat] = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 VERSIONED = ("limner", "torch", "diffusers")
@@ -40,11 +41,11 @@ class Publisher:
     async def publish(self, job: Job, record: Mapping[str, Any], finished: Finished, limit_s: float) -> Outcome:
         """Encode and store the pictures; nothing is visible before the job's row says so. A picture store that is away
         is waited for, ``limit_s`` at most; then raises NotReady."""
-        pictures = await asyncio.gather(
-            *(self._put(job, record, finished, index, limit_s) for index in range(len(finished.pictures)))
+        pictures = await together(
+            self._put(job, record, finished, index, limit_s) for index in range(len(finished.pictures))
         )
         return Outcome(
-            tuple(pictures),
+            pictures,
             finished.model_revision,
             finished.timings_s,
             finished.warnings,
@@ -94,10 +95,10 @@ class Publisher:
         """The file, decoded; raises NotFound once its time is over."""
         return await self.media.restore(await self.data_of(picture), picture.size)
 
-    async def put_inputs(self, job_id: str, request: Request) -> tuple[list[StoredInput], StoredInput | None]:
+    async def put_inputs(self, job_id: str, request: Request) -> tuple[Sequence[StoredInput], StoredInput | None]:
         """Keep the request's pictures until the job is over."""
         pictures = [*request.inputs, *([] if request.mask is None else [request.mask])]
-        stored = await asyncio.gather(*(self._put_input(job_id, i, one) for i, one in enumerate(pictures)))
+        stored = await together(self._put_input(job_id, i, one) for i, one in enumerate(pictures))
         return (stored[:-1], stored[-1]) if request.mask is not None else (stored, None)
 
     async def _put_input(self, job_id: str, index: int, picture: Picture) -> StoredInput:

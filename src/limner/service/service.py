@@ -244,7 +244,7 @@ class Service:
         self.stop_accepting()
         assert self._closing_since_s is not None
         for job in self._unwatched():
-            await job.abandon(leaving(job))
+            job.abandon(leaving(job))
         await self._worker.drain(limit_s - (time.monotonic() - self._closing_since_s))
 
     async def aclose(self, drain_s: float = 0.0) -> None:

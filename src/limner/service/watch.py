@@ -71,9 +71,9 @@ class Watch:
             total = (steps if isinstance(steps, int) else USUAL_STEPS) * job.request.n
             progress = Progress(round(row.progress * total), total)
             if progress != job.last:
-                await job.record(progress)
+                job.record(progress)
         elif job.followers:
             position = await self._place(job.id)
             queued = Queued(position or 0, self._pace.eta_s(job.request, position or 0))
             if position is not None and (not isinstance(job.last, Queued) or job.last.position != position):
-                await job.record(queued)
+                job.record(queued)

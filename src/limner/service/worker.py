@@ -268,7 +268,7 @@ class Worker:
         except NotReady:
             logger.exception("%d jobs could not be queued again; they are when their leases end", len(claims))
         for claim in claims:
-            await claim.job.abandon(leaving(claim.job))
+            claim.job.abandon(leaving(claim.job))
 
 
 def leaving(job: Job) -> NotReady:

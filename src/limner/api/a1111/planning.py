@@ -15,7 +15,6 @@ from limner.api.a1111.options import Options
 from limner.api.a1111.params import read_prompt, settle, size_of
 from limner.api.a1111.second_pass import SecondPass, first_fields, model_of, second_fields, second_pass
 from limner.api.gateway import Gateway
-from limner.api.sources import together
 from limner.catalogue.fields import MAX_SEED
 from limner.catalogue.sizing import require_drawable
 from limner.catalogue.spec import ModelSpec
@@ -26,6 +25,7 @@ from limner.media.canvas import Box, Fit, around, cut, fitted, put_back
 from limner.media.decode import is_data_url
 from limner.media.inpainting import filled, hardened, marked, painted_mask
 from limner.roster import Roster
+from limner.tasks import together
 
 FITS: Mapping[int, Fit] = {0: "stretch", 1: "crop", 2: "fill", 3: "stretch"}
 TOUCHED, HALF, HIDDEN = 1, 128, 255  # of a mask: where something of what is drawn shows, and where nothing else does

@@ -21,6 +21,7 @@ from limner.core import Output, Picture, Warning
 from limner.jobs import Job, Outcome, StoredPicture
 from limner.media.recipe_text import infotext, recipe_text
 from limner.records import recipe, request_record, warning_records
+from limner.tasks import together
 
 NOBODY_DREW: Outcome = Outcome((), None, {}, ())
 
@@ -28,7 +29,7 @@ NOBODY_DREW: Outcome = Outcome((), None, {}, ())
 async def drawn_body(gateway: Gateway, fields: DrawFields, first: Job, drawn: Sequence[Drawn]) -> bytes:
     """``{"images", "parameters", "info", "limner"}`` as JSON bytes. Raises NotFound once a picture's time is over."""
     made = [(one, picture) for one in drawn for picture in one.outcome.pictures]
-    files = await asyncio.gather(*(_file(gateway, one, picture) for one, picture in made)) if fields.send_images else []
+    files = await together(_file(gateway, one, picture) for one, picture in made) if fields.send_images else ()
     told = info(fields, first, drawn)
     tail = {"parameters": _parameters(fields, told), "info": orjson.dumps(told).decode()}
     return b"".join(

@@ -3,7 +3,6 @@
 Owns those shapes. A task's address says beside the job what its result holds, so that nothing else has to remember it.
 """
 
-import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,6 +23,7 @@ from limner.catalogue.values import shown
 from limner.errors import InProgress, NotFound
 from limner.jobs import Job, Outcome
 from limner.store.rows import JobStatus
+from limner.tasks import together
 
 STATUS: Final[Mapping[JobStatus, str]] = {
     "queued": "queued",
@@ -45,7 +45,7 @@ async def result_body(gateway: Gateway, job: Job, outcome: Outcome, holds: Holds
         case "a1111":
             return await one_job_body(gateway, job_fields(job), job, outcome)
         case "b64":
-            files = await asyncio.gather(*(gateway.service.data_of(picture) for picture in outcome.pictures))
+            files = await together(gateway.service.data_of(picture) for picture in outcome.pictures)
             encoded = b",".join(b'"' + pybase64.b64encode(file) + b'"' for file in files)
             return b"".join((b'{"images":[', encoded, b"],", memoryview(orjson.dumps(beside))[1:]))
         case "url":
