@@ -64,8 +64,8 @@ def asked(draw: st.DrawFn, *, valid: bool) -> tuple[ModelSpec, Request]:
     if not valid:
         params |= draw(st.dictionaries(st.sampled_from([*spec.params, "other"]), junk, max_size=2))
     rules = spec.sizes
-    fields = {p.request_field for p in spec.params.values()} if valid else set()
-    shaped = valid and any(p.sizing or p.request_field in ("size", "width") for p in spec.params.values())
+    fields = {p.field for p in spec.params.values()} if valid else set()
+    shaped = valid and any(p.sizing or p.field in ("size", "width") for p in spec.params.values())
     bounded = st.builds(Size, *[st.integers(rules.min_side_px, rules.max_side_px)] * 2)
     counts = st.integers(needed(spec), max(spec.max_images, 1))
     request = Request(

@@ -208,7 +208,7 @@ async def test_a_connection_that_cannot_be_made_is_tried_again(tmp_path: Path) -
         (claiming._HEADS, "jobs_claim (model=?)"),
         (claiming._HELD, "jobs_running (worker=?)"),
         (claiming._WORKERS, "jobs_running"),
-        (accepting._QUEUE, "jobs_rank"),
+        (accepting._QUEUE.statement, "jobs_rank"),
         (accepting._ALIVE, "COVERING INDEX jobs_live"),
         (accepting._LIVE_OF_OWNER, "jobs_live (owner=? AND ended_at_s=?)"),
         (accepting._LIMITING, "jobs_owner (owner=? AND created_at_s>?)"),

@@ -34,5 +34,7 @@ def _factors(spec: ModelSpec, request: Request) -> list[float]:
 
 
 def _micro(credits: float, times: float, factors: Iterable[float] = ()) -> int:
+    if not credits or not times:
+        return 0
     amounts = (Decimal(repr(number)) for number in (credits, times, *factors))
     return math.ceil(math.prod(amounts, start=Decimal(MICRO)))

@@ -131,7 +131,7 @@ def create_app(settings: Settings, open_service: OpenService) -> FastAPI:
     app = _Server(title="limner", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.mount(f"/{meta.PAGE_FILES}", StaticFiles(packages=[meta.PAGE_PACKAGE]))
     for router in DIALECTS:
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # an included router would be searched twice for every request
     app.add_exception_handler(LimnerError, _render)
     app.add_exception_handler(HTTPException, _render)
     app.add_exception_handler(RequestValidationError, _render)

@@ -228,6 +228,8 @@ async def to_request(
 ) -> tuple[Request, tuple[Warning, ...]]:
     """The wire's fields as a Request; what can be refused without reading pictures is refused first. Fetching and
     decoding may take as long as the job itself, and no longer: raises DeadlineExceeded."""
+    if not asked.body.images and asked.body.mask is None and asked.compare is None:  # nothing takes time
+        return await _translate(http, asked, previews, timeout_s)
     limit_s = min(timeout_s, gateway_of(http).settings.max_timeout_s)
     try:
         async with asyncio.timeout(limit_s):

@@ -85,7 +85,7 @@ def tiers_of(spec: ModelSpec) -> tuple[str, ...]:
 def has_shape_words(spec: ModelSpec) -> bool:
     """Whether the model's own table says what proportions and tiers it takes."""
     return bool(spec.sizes.choices) or any(
-        param.sizing or param.request_field in ("size", "width", "height") for param in spec.params.values()
+        param.sizing or param.field in ("size", "width", "height") for param in spec.params.values()
     )
 
 

@@ -80,7 +80,7 @@ def _choice_trouble(param: ParamSpec) -> str | None:
 
 
 def _named_size_trouble(param: ParamSpec, rules: SizeRules) -> str | None:
-    field = param.request_field == "size" and param.type == "enum"
+    field = param.field == "size" and param.type == "enum"
     named = [size for size in param.sizes.values() if size is not None]
     for size in named:
         if not rules.choices and (problem(size, rules) or snap(size, rules) != size):

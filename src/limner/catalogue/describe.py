@@ -71,7 +71,7 @@ def _parameter(param: ParamSpec) -> dict[str, Json]:
         "scales": {value: _whole(factor) for value, factor in param.scales.items()} or None,
         "excludes": list(param.excludes) or None,
         "cost_factors": {value: _whole(factor) for value, factor in param.cost_factors.items()} or None,
-        "field": None if param.request_field == param.name else param.request_field,
+        "field": None if param.field == param.name else param.field,
     }
     head: dict[str, Json] = {"type": param.type, "description": param.description, "default": jsonable(param.default)}
     return head | {name: _whole(value) for name, value in optional.items() if value is not None}

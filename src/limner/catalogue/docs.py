@@ -114,7 +114,7 @@ def _default(param: ParamSpec) -> str:
 
 def _remarks(param: ParamSpec) -> str:
     places = ", ".join(op.value for op in Operation if op in param.operations)
-    field = param.request_field
+    field = param.field
     remarks = (
         param.description,
         f"Only for {places}." if places else None,

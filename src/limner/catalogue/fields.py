@@ -28,13 +28,15 @@ def with_fields(request: Request, spec: ModelSpec) -> tuple[Request, tuple[Warni
     warnings: list[Warning] = []
     table = [param for param in _of_fields(spec) if param.applies_to(request.operation)]
     given = {p.name: checked(p, request.params[p.name]) for p in table if request.params.get(p.name) is not None}
-    rest = {name: value for name, value in request.params.items() if name not in {param.name for param in table}}
-    request = replace(request, params=rest)
+    names = {param.name for param in table}
+    rest = {name: value for name, value in request.params.items() if name not in names}
+    if len(rest) < len(request.params):
+        request = replace(request, params=rest)
     for param in table:
-        if param.name in given and param.request_field not in SIZES:
+        if param.name in given and param.field not in SIZES:
             request, told = _moved(request, param, given[param.name])
             warnings += told
-    if request.size is None and not any(param.name in given for param in table if param.request_field == "size"):
+    if request.size is None and not any(param.name in given for param in table if param.field == "size"):
         defaults = {param.name: param.default for param in table if ignored_reason(param, request, spec) is None}
         return _with_size(request, table, defaults | given), tuple(warnings)
     return _with_size(request, table, given), tuple(warnings)
@@ -52,11 +54,11 @@ def without_ignored_fields(request: Request, spec: ModelSpec) -> tuple[Request, 
 
 
 def _of_fields(spec: ModelSpec) -> Iterator[ParamSpec]:
-    return (param for param in spec.params.values() if param.request_field is not None)
+    return (param for param in spec.params.values() if param.field is not None)
 
 
 def _is_asked(request: Request, param: ParamSpec) -> bool:
-    match param.request_field:
+    match param.field:
         case "n":
             return request.n != 1
         case "size" | "width" | "height":
@@ -68,7 +70,7 @@ def _is_asked(request: Request, param: ParamSpec) -> bool:
 
 
 def _reset(request: Request, param: ParamSpec) -> Request:
-    match param.request_field:
+    match param.field:
         case "n":
             return replace(request, n=1)
         case "size" | "width" | "height":
@@ -78,7 +80,7 @@ def _reset(request: Request, param: ParamSpec) -> Request:
 
 
 def _moved(request: Request, param: ParamSpec, value: ParamValue) -> tuple[Request, tuple[Warning, ...]]:
-    match param.request_field:
+    match param.field:
         case "prompt":
             return _with_prompt(request, param, str(value))
         case "n":
@@ -114,12 +116,12 @@ def _with_seed(request: Request, param: ParamSpec, value: ParamValue) -> tuple[R
 
 def _with_size(request: Request, table: Iterable[ParamSpec], values: Mapping[str, ParamValue]) -> Request:
     """The size of ``size``, or of ``width`` and ``height``, either of which may be left to its default."""
-    named = {param.request_field: param for param in table if param.request_field in SIZES}
+    named = {param.field: param for param in table if param.field in SIZES}
     for param in named.values():
         value = values.get(param.name)
         if value is None:
             continue
-        if param.request_field == "size":
+        if param.field == "size":
             size = _size(param, value)
         else:
             width, height = (values.get(named[side].name, named[side].default) for side in SIZES[1:])

@@ -35,7 +35,7 @@ def image_params(spec: ModelSpec) -> tuple[ParamSpec, ...]:
 
 def mask_param(spec: ModelSpec) -> ParamSpec | None:
     """The parameter that brings the mask, where the model has one."""
-    return next((param for param in spec.params.values() if param.request_field == "mask"), None)
+    return next((param for param in spec.params.values() if param.field == "mask"), None)
 
 
 def arrange(spec: ModelSpec, given: Mapping[str, Sequence[T]]) -> Arranged[T]:

@@ -199,7 +199,7 @@ def _sizes(rules: SizeRules, params: Mapping[str, ParamSpec]) -> SizeRules:
         return rules
     factors = [factor for param in params.values() if param.sizing for factor in param.scales.values()] or [1.0]
     drawn = [scaled(size, factor) for size in named if size is not None for factor in factors]
-    fields = [param for param in params.values() if param.request_field == "size" and param.type == "enum"]
+    fields = [param for param in params.values() if param.field == "size" and param.type == "enum"]
     drawn += [Size.parse(choice) for param in fields for choice in param.choices if choice != OPEN_SIZE]
     return replace(rules, choices=tuple(dict.fromkeys(drawn)))
 

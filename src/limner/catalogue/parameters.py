@@ -39,7 +39,7 @@ def settle_params(
 
 
 def _applicable(spec: ModelSpec, operation: Operation) -> Iterable[ParamSpec]:
-    return (p for p in spec.params.values() if p.applies_to(operation) and p.request_field is None)
+    return (p for p in spec.params.values() if p.applies_to(operation) and p.field is None)
 
 
 def _settle(

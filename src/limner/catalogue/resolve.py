@@ -146,7 +146,7 @@ def _check_mask(request: Request) -> None:
 
 
 def _check_prompt(request: Request, spec: ModelSpec) -> None:
-    param = next((param for param in spec.params.values() if param.request_field == "prompt"), None)
+    param = next((param for param in spec.params.values() if param.field == "prompt"), None)
     wordless = request.operation is Operation.DESCRIBE and not request.inputs
     needed = request.operation in PROMPTED or wordless or (param is not None and param.required)
     if needed and not request.prompt.strip():

@@ -29,7 +29,7 @@ def schema(spec: ModelSpec) -> dict[str, Json]:
 
 def _must_be_given(param: ParamSpec) -> bool:
     """The prompt usually stands elsewhere in a request, in its messages; what one operation needs, others lack."""
-    return param.required and param.default is None and param.request_field != "prompt" and not param.operations
+    return param.required and param.default is None and param.field != "prompt" and not param.operations
 
 
 def _property(param: ParamSpec) -> dict[str, Json]:

@@ -37,11 +37,12 @@ class ParamSpec:
     made by the pipeline's own text encoder. ``caution`` is what a caller is told who sets it to another value than
     the default.
 
-    ``field`` makes the parameter another name for a field of the request: its value becomes the field's, and what the
-    table says of it holds for the field. ``sizes`` maps its values to sizes (None leaves the size open), ``scales`` to
-    factors of the sides. Parameters of type "images" count the input pictures that they bring, "mask" is the
-    request's mask. ``labels`` are other words for choices, for people. ``excludes`` are regular expressions that a text
-    must not match, by what they find. ``cost_factors`` multiply the price of a picture.
+    ``field`` makes the parameter another name for a field of the request: its value becomes the field's, and what
+    the table says of it holds for the field. NAMESAKES have theirs without being told. ``sizes`` maps its values to
+    sizes (None leaves the size open), ``scales`` to factors of the sides. Parameters of type "images" count the
+    input pictures that they bring, "mask" is the request's mask. ``labels`` are other words for choices, for
+    people. ``excludes`` are regular expressions that a text must not match, by what they find. ``cost_factors``
+    multiply the price of a picture.
     """
 
     name: str
@@ -68,15 +69,14 @@ class ParamSpec:
     excludes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     cost_factors: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
-    @property
-    def request_field(self) -> RequestField | None:
-        """The field of the request that it stands for, if it does."""
-        return self.field or NAMESAKES.get(self.name)
+    def __post_init__(self) -> None:
+        if self.field is None and self.name in NAMESAKES:
+            object.__setattr__(self, "field", NAMESAKES[self.name])
 
     @property
     def sizing(self) -> bool:
         """Whether it says something about the size of what is drawn, beside the request's own field."""
-        return self.request_field is None and (self.type == "size" or bool(self.sizes or self.scales))
+        return self.field is None and (self.type == "size" or bool(self.sizes or self.scales))
 
     def applies_to(self, operation: Operation) -> bool:
         """Whether the parameter exists for ``operation``."""
@@ -157,7 +157,7 @@ class ModelSpec:
     @property
     def is_complete(self) -> bool:
         """Whether the table has everything that the model takes: one that has the prompt itself leaves nothing out."""
-        return any(param.request_field == "prompt" for param in self.params.values())
+        return any(param.field == "prompt" for param in self.params.values())
 
     @property
     def sorted_operations(self) -> tuple[Operation, ...]:

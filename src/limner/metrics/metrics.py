@@ -9,6 +9,7 @@ import logging
 import platform
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
@@ -70,18 +71,20 @@ class Metrics:
         self._make_storage()
         self._make_process()
 
-    def _counter(self, name: str, what: str, *labels: str, values: tuple[str, ...] = ()) -> Counter:
-        """``values`` of a single label are known beforehand: they start at 0, so that the first event shows as one."""
-        counter = Counter(name, what, labels, registry=self.registry)
+    def _counter(self, name: str, what: str, *labels: str, values: tuple[str, ...] = ()) -> Callable[..., Counter]:
+        """Counters by their labels' values, which are looked up without the registry's locks. ``values`` of a single
+        label are known beforehand: they start at 0, so that the first event shows as one."""
+        labelled = cache(Counter(name, what, labels, registry=self.registry).labels)
         for value in values:
-            counter.labels(value)
-        return counter
+            labelled(value)
+        return labelled
 
     def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
         return Gauge(name, what, labels, registry=self.registry)
 
-    def _histogram(self, name: str, what: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(name, what, labels, buckets=buckets, registry=self.registry)
+    def _histogram(self, name: str, what: str, buckets: tuple[float, ...], *labels: str) -> Callable[..., Histogram]:
+        """As `_counter`."""
+        return cache(Histogram(name, what, labels, buckets=buckets, registry=self.registry).labels)
 
     def _make_jobs(self) -> None:
         work = ("model", "operation")
@@ -149,41 +152,41 @@ class Metrics:
 
     def job_accepted(self, model: str, operation: str) -> None:
         """A job has its row."""
-        self._accepted.labels(model, operation).inc()
+        self._accepted(model, operation).inc()
 
     def job_refused(self, reason: str) -> None:
         """A request did not become a job, for the reason with this error code."""
-        self._refused.labels(reason).inc()
+        self._refused(reason).inc()
 
     def job_started(self, model: str, waited_s: float) -> None:
         """A job's first work begins, ``waited_s`` after its acceptance."""
-        self._wait_s.labels(model).observe(max(waited_s, 0.0))
+        self._wait_s(model).observe(max(waited_s, 0.0))
 
     def job_ended(self, job: EndedJob) -> None:
         """A job was recorded as ended."""
-        self._ended.labels(job.model, job.operation, job.status).inc()
+        self._ended(job.model, job.operation, job.status).inc()
         if job.wall_s:
-            self._job_s.labels(job.model, job.operation).observe(job.wall_s)
-        self._device_s.labels(job.model).inc(job.device_s)
+            self._job_s(job.model, job.operation).observe(job.wall_s)
+        self._device_s(job.model).inc(job.device_s)
         for stage, seconds in job.stages_s.items():
-            self._stage_s.labels(stage).observe(seconds)
+            self._stage_s(stage).observe(seconds)
         if job.error_code is not None:
-            self._failures.labels(job.error_code).inc()
+            self._failures(job.error_code).inc()
         if job.images:
-            self._images.labels(job.model, job.operation).inc(job.images)
+            self._images(job.model, job.operation).inc(job.images)
         self._charge(job)
 
     def _charge(self, job: EndedJob) -> None:
         key = self._keys.of(job.owner or ANONYMOUS)
-        self._key_jobs.labels(key).inc()
-        self._key_images.labels(key).inc(job.images)
-        self._key_device_s.labels(key).inc(job.device_s)
-        self._key_credits.labels(key).inc(job.cost_micro / MICRO)
+        self._key_jobs(key).inc()
+        self._key_images(key).inc(job.images)
+        self._key_device_s(key).inc(job.device_s)
+        self._key_credits(key).inc(job.cost_micro / MICRO)
 
     def jobs_taken_over(self, *, requeued: int, given_up: int) -> None:
         """Jobs of processes that died were queued again, or had died too often."""
-        self._taken_over.labels("requeued").inc(requeued)
-        self._taken_over.labels("given_up").inc(given_up)
+        self._taken_over("requeued").inc(requeued)
+        self._taken_over("given_up").inc(given_up)
 
     def request_began(self) -> None:
         """An HTTP request arrived; `request_ended` follows."""
@@ -193,20 +196,20 @@ class Metrics:
         """An HTTP request was answered. ``route`` is the template, never the path: paths are without number."""
         shown = method if method in METHODS else "other"
         self._in_flight.dec()
-        self._requests.labels(route, shown, str(status)).inc()
-        self._request_s.labels(route, shown).observe(seconds)
+        self._requests(route, shown, str(status)).inc()
+        self._request_s(route, shown).observe(seconds)
 
     def blob_moved(self, operation: Literal["put", "get"], size_bytes: int) -> None:
         """A file was put into storage or got from it."""
-        self._blob_bytes.labels(operation).inc(size_bytes)
+        self._blob_bytes(operation).inc(size_bytes)
 
     def blob_failed(self, operation: Literal["put", "get", "delete"]) -> None:
         """Storage failed; a file that is not there is no failure."""
-        self._blob_errors.labels(operation).inc()
+        self._blob_errors(operation).inc()
 
     def webhook(self, outcome: Literal["delivered", "postponed", "given_up"]) -> None:
         """One attempt to tell a webhook has ended."""
-        self._deliveries.labels(outcome).inc()
+        self._deliveries(outcome).inc()
 
     def watch_engine(self, source: Callable[[], EngineFigures | None]) -> None:
         """Read the engine's own counts at every scrape, in the scrape's thread. To be called once."""
@@ -238,7 +241,7 @@ class Metrics:
                 return {**dict.fromkeys(models, (0, 0)), **await source()}
         except (LimnerError, TimeoutError) as error:
             logger.warning("the queue's depth could not be read: %s", str(error) or "no answer in time")
-            self._scrape_errors.labels("queue").inc()
+            self._scrape_errors("queue").inc()
             return {}
 
     def render(self) -> bytes:

@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 def log_end(ended: Ended, *, prompts: bool) -> None:
     """What was asked, how it ended, what it took."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
     job = ended.job
     fields = {
         **request_fields(job.request, prompts=prompts),

@@ -45,11 +45,9 @@ class DeviceTime:
         return fixed_s * request.n + unit_s * units(request)
 
     def _fit(self) -> tuple[float, float]:
-        nn = sum(n * n for n, _, _ in self._seen)
-        nu = sum(n * u for n, u, _ in self._seen)
-        uu = sum(u * u for _, u, _ in self._seen)
-        nt = sum(n * t for n, _, t in self._seen)
-        ut = sum(u * t for _, u, t in self._seen)
+        nn = nu = uu = nt = ut = 0.0
+        for n, u, t in self._seen:
+            nn, nu, uu, nt, ut = nn + n * n, nu + n * u, uu + u * u, nt + n * t, ut + u * t
         determinant = nn * uu - nu * nu
         if determinant > 1e-6 * nn * uu:
             fixed_s, unit_s = (nt * uu - ut * nu) / determinant, (ut * nn - nt * nu) / determinant

@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     Connection,
-    Row,
     Select,
     bindparam,
     delete,
@@ -29,6 +28,7 @@ from sqlalchemy import (
 
 from limner.errors import Conflict, InsufficientCredits, Overloaded, RateLimited
 from limner.store.claiming import is_waiting
+from limner.store.prepared import Prepared
 from limner.store.rows import MICRO, Accepted, JobRow, NewJob
 from limner.store.tables import LIVE, QUEUED, RUNNING, columns_of, idempotency, jobs, keys, owners, values_of
 
@@ -61,13 +61,22 @@ _ALIVE = select(func.count()).select_from(select(literal(1)).where(LIVE).limit(b
 _LIVE_OF_OWNER = select(func.count()).select_from(jobs).where(LIVE, jobs.c.owner == _OWNER)
 _CREDITS = select(keys.c.balance_micro, keys.c.reserved_micro).where(keys.c.id == _OWNER).with_for_update()
 _RESERVE = update(keys).where(keys.c.id == _OWNER).values(reserved_micro=keys.c.reserved_micro + bindparam("b_reserve"))
-_INSERT = insert(jobs).inline()
-_NEW_OWNER = insert(owners)
-_MOVE_OWNER = update(owners).where(owners.c.owner == _OWNER)
+_INSERT = Prepared(insert(jobs).inline())
+_NEW_OWNER = Prepared(insert(owners))
+_MOVE_OWNER = Prepared(update(owners).where(owners.c.owner == _OWNER))
+
+
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    """The first rank that is queued, where the queue is in virtual time, and where the owner's last job ends in it."""
+
+    queued: float | None
+    virtual: float
+    tag: float | None
 
 
 def _queue() -> Select[*tuple[Any, ...]]:
-    """The first rank that is queued, where the queue is in virtual time, and where the owner's last job ends in it."""
+    """What makes a `_Queue`."""
     queued = select(func.min(jobs.c.rank)).where(QUEUED).scalar_subquery()
     virtual = func.coalesce(
         queued,
@@ -79,7 +88,7 @@ def _queue() -> Select[*tuple[Any, ...]]:
     return select(queued.label("queued"), virtual.label("virtual"), tag.label("tag"))
 
 
-_QUEUE = _queue()
+_QUEUE = Prepared(_queue())
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +131,9 @@ def enqueue(connection: Connection, job: NewJob, room: Room, *, taker: Taker | N
     if not room.take(connection, queue_limit):
         raise Overloaded(f"the queue is full: {queue_limit} jobs are queued or running")
     reserve_micro = _reserve(connection, job)
-    queue = connection.execute(_QUEUE, {"b_owner": job.owner}).one()
+    found = _QUEUE.first(connection, {"b_owner": job.owner})
+    assert found is not None, "a row of scalars is always there"
+    queue = _Queue(*found)
     if taker and queue.queued is not None and is_waiting(connection, taker.behind, job.created_at_s):
         taker = None
     row = _row(job, taker.worker if taker else None, reserve_micro)
@@ -223,9 +234,7 @@ def _row(job: NewJob, worker: str | None, reserve_micro: int) -> JobRow:
     )
 
 
-def _insert(
-    connection: Connection, job: NewJob, row: JobRow, queue: Row[*tuple[Any, ...]], lease_until_s: float | None
-) -> None:
+def _insert(connection: Connection, job: NewJob, row: JobRow, queue: _Queue, lease_until_s: float | None) -> None:
     rank = queue.virtual if queue.tag is None else max(queue.virtual, queue.tag)
     placed: Mapping[str, object] = {
         "rank": rank,
@@ -233,11 +242,11 @@ def _insert(
         "cancel_error": None,
         "hook_secret": job.hook.secret if job.hook else None,
     }
-    connection.execute(_INSERT, {**values_of(row), **placed})
+    _INSERT.run(connection, {**values_of(row), **placed})
     if queue.tag is None:
-        connection.execute(_NEW_OWNER, {"owner": job.owner, "finish_tag": rank + job.weight_s})
+        _NEW_OWNER.run(connection, {"owner": job.owner, "finish_tag": rank + job.weight_s})
     else:
-        connection.execute(_MOVE_OWNER, {"b_owner": job.owner, "finish_tag": rank + job.weight_s})
+        _MOVE_OWNER.run(connection, {"b_owner": job.owner, "finish_tag": rank + job.weight_s})
     if job.idempotency_key is not None:
         key = {"owner": job.owner, "key": job.idempotency_key}
         connection.execute(_FORGET_KEY, {"b_owner": job.owner, "b_key": job.idempotency_key})

@@ -74,9 +74,9 @@ def translated(*, opening: bool = False) -> Iterator[None]:
     """Say a driver's errors in limner's: a broken constraint is a Conflict, one that cannot be used is NotReady."""
     try:
         yield
-    except IntegrityError as error:
-        raise Conflict(f"the database refuses this: {error.orig}") from error
-    except (ProgrammingError, DataError):  # a mistake of ours
+    except (IntegrityError, sqlite3.IntegrityError) as error:
+        raise Conflict(f"the database refuses this: {getattr(error, 'orig', error)}") from error
+    except (ProgrammingError, DataError, sqlite3.ProgrammingError, sqlite3.DataError):  # a mistake of ours
         raise
     except DBAPIError as error:
         raise unusable(error.orig, opening=opening) from error

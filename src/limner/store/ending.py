@@ -6,27 +6,42 @@ the webhook. An end names the attempt it belongs to and the status it found; wha
 
 import secrets
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
 from limner.errors import DeadlineExceeded, InternalError, LimnerError
 from limner.store.claiming import UNSTARTED
+from limner.store.prepared import Prepared
 from limner.store.reading import get
 from limner.store.rows import Completion, Expired, JobRow
-from limner.store.tables import QUEUED, RUNNING, deliveries, images, jobs, keys, ledger, values_of
+from limner.store.tables import QUEUED, RUNNING, columns_of, deliveries, images, jobs, keys, ledger, values_of
 
 Ended = Literal["failed", "cancelled"]
 MOST_AT_ONCE = 500
 
-_END = (
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """What is to be known of a job that ends."""
+
+    id: str
+    owner: str
+    model: str
+    reserve_micro: int
+    hook_url: str | None
+    hook_secret: str | None
+
+
+_END = Prepared(
     update(jobs)
     .where(
         jobs.c.id == bindparam("b_id"),
         jobs.c.attempt == bindparam("b_attempt"),
         jobs.c.status == bindparam("b_status"),
     )
-    .returning(jobs.c.id, jobs.c.owner, jobs.c.model, jobs.c.reserve_micro, jobs.c.hook_url, jobs.c.hook_secret)
+    .returning(*columns_of(jobs, _Closed))
 )
 _SETTLE = (
     update(keys)
@@ -36,7 +51,7 @@ _SETTLE = (
         reserved_micro=keys.c.reserved_micro - bindparam("b_reserve"),
     )
 )
-_ADD_IMAGES, _CHARGE, _DELIVER = insert(images), insert(ledger).inline(), insert(deliveries)
+_ADD_IMAGES, _CHARGE, _DELIVER = Prepared(insert(images)), Prepared(insert(ledger).inline()), insert(deliveries)
 _ASK_TO_STOP = update(jobs).where(jobs.c.id == bindparam("b_id"), RUNNING)
 _FOUND = (jobs.c.id, jobs.c.owner, jobs.c.attempt, jobs.c.status, jobs.c.crashes, jobs.c.cancel_error)
 _ABANDONED = (
@@ -73,9 +88,9 @@ def finish(connection: Connection, id: str, attempt: int, completion: Completion
     if job is None:
         return False
     if completion.images:
-        connection.execute(_ADD_IMAGES, [values_of(image) for image in completion.images])
-    connection.execute(
-        _CHARGE,
+        _ADD_IMAGES.run_each(connection, [values_of(image) for image in completion.images])
+    _CHARGE.run(
+        connection,
         {
             "key_id": job.owner,
             "job_id": id,
@@ -191,18 +206,17 @@ def _give_up(
     return job is not None
 
 
-def _end(
-    connection: Connection, id: str, attempt: int, found: str, outcome: Mapping[str, Any]
-) -> Row[*tuple[Any, ...]] | None:
+def _end(connection: Connection, id: str, attempt: int, found: str, outcome: Mapping[str, Any]) -> _Closed | None:
     """Close the row if it is still as it was found, and tell the job's webhook."""
     fence = {"b_id": id, "b_attempt": attempt, "b_status": found}
-    job = connection.execute(_END, {**fence, **outcome, "lease_until_s": None}).one_or_none()
+    closed = _END.first(connection, {**fence, **outcome, "lease_until_s": None})
+    job = None if closed is None else _Closed(*closed)
     if job is not None and job.hook_url is not None:
         connection.execute(_DELIVER, _delivery(job, outcome["ended_at_s"]))
     return job
 
 
-def _delivery(job: Row[*tuple[Any, ...]], now_s: float) -> dict[str, Any]:
+def _delivery(job: _Closed, now_s: float) -> dict[str, Any]:
     return {
         "id": f"whd_{secrets.token_hex(16)}",
         "job_id": job.id,
@@ -214,7 +228,7 @@ def _delivery(job: Row[*tuple[Any, ...]], now_s: float) -> dict[str, Any]:
     }
 
 
-def _settle(connection: Connection, job: Row[*tuple[Any, ...]], cost_micro: int) -> None:
+def _settle(connection: Connection, job: _Closed, cost_micro: int) -> None:
     """Take what the job cost and let go of what was held back for it."""
     if job.owner and (cost_micro or job.reserve_micro):
         connection.execute(_SETTLE, {"b_owner": job.owner, "b_cost": cost_micro, "b_reserve": job.reserve_micro})

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine, NullPool, StaticPool, create_engine
 
 from limner.errors import LimnerError, NotReady
 from limner.store.database import translated
+from limner.store.prepared import driver_of
 from limner.store.same_file import SameFile
 from limner.store.schema import migrate
 
@@ -241,8 +242,8 @@ def _attempt(connection: Connection, work: Callable[[Connection], Any]) -> _Outc
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection), "SQLite's own driver is the one that is used"
+    driver = driver_of(connection)
+    assert driver is not None, "SQLite's own driver is the one that is used"
     return driver
 
 

@@ -71,11 +71,11 @@ def capabilities(spec: ModelSpec) -> dict[str, Any]:
 
 def _own(spec: ModelSpec) -> Iterator[tuple[str, Any]]:
     for param in spec.params.values():
-        if param.request_field in SAID_ALREADY or param.type in ("images", "mask"):
+        if param.field in SAID_ALREADY or param.type in ("images", "mask"):
             continue
         if param.ignored is None and param.forced is None:
             tier = param.name in TIER_WORDS and bool(param.scales)
-            yield "resolution" if tier else (param.request_field or param.name), _capability(param)
+            yield "resolution" if tier else (param.field or param.name), _capability(param)
 
 
 def _capability(param: ParamSpec) -> Mapping[str, Any]:
