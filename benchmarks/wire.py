@@ -22,7 +22,7 @@ from limner.media.encode import encode
 
 TARGET = 300.0
 SIDE_PX = 1024
-CLIENTS = 8
+CLIENTS = 16  # with fewer the core waits for the disk now and then, and a commit serves fewer jobs
 REQUESTS = 400
 LABELS = {
     "file": "limner, backend returns a PNG file",

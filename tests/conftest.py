@@ -24,4 +24,5 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     if reporter is None:  # in a process of several, which tells another
         return
     for report in (*reporter.stats.get("failed", ()), *reporter.stats.get("error", ())):
-        reporter.write_line(f"not passed: {report.nodeid} ({report.when}, {report.duration:.1f} s)")
+        took = f" ({report.when}, {report.duration:.1f} s)" if isinstance(report, pytest.TestReport) else ""
+        reporter.write_line(f"not passed: {report.nodeid}{took}")

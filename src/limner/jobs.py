@@ -165,7 +165,7 @@ class Job:
 
     def cancel(self, reason: ClientLeft) -> None:
         """Ask for the work to stop; followers then see the first ``reason``. Does nothing once the job is done."""
-        self._interrupt.strike(reason)
+        self._interrupt.strike(lambda: reason)
 
     async def unless_cancelled(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of ``work`` on this job; it is broken off, and the reason raised, when `cancel` comes first."""

@@ -1,10 +1,10 @@
 """Waiting for coroutines: for several at once, and for one that may be broken off for a reason.
 
-Owns the two ways in which asyncio's own means cost a task more than is needed. Knows nothing of what is waited for.
+Owns no task longer than somebody waits for it, and knows nothing of what is waited for.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -25,37 +25,50 @@ async def together(work: Iterable[Coroutine[Any, Any, T]]) -> tuple[T, ...]:
 
 
 class Interrupt:
-    """Breaks off what is waited for under it, one thing after another, in the task that waits: as `asyncio.timeout`
-    does, but when it is told to. The first reason counts, for good."""
+    """Breaks off what is waited for under it. The first reason counts, for good."""
 
     def __init__(self) -> None:
-        self._reason: Exception | None = None
-        self._waiting: asyncio.Task[Any] | None = None
-        self._cancellations = 0  # that the waiting task had been sent before
-        self._struck = False
+        self._reason: Callable[[], Exception] | None = None
+        self._works: set[asyncio.Task[Any]] = set()  # that go on
 
-    def strike(self, reason: Exception) -> None:
-        """Let whoever waits under this hear ``reason``, now and from now on."""
-        self._reason = self._reason or reason
-        task = self._waiting
-        # Once is enough: a second cancellation would cut short the cleaning up after the first.
-        if task is not None and task.cancelling() <= self._cancellations:
-            self._struck = True
-            task.cancel()
+    def strike(self, reason: Callable[[], Exception]) -> None:
+        """Let whoever waits under this hear ``reason()``, now and from now on.
+
+        A function, as an error that is kept keeps all that its traceback has seen.
+        """
+        if self._reason is None:
+            self._reason = reason
+            self._works = {work for work in self._works if not work.cancel()}  # what has just ended is heard of
 
     async def guard(self, work: Coroutine[Any, Any, T]) -> T:
-        """The work's result; the reason is raised instead if it comes before that, once the work has let go."""
-        assert self._waiting is None, "one thing after another"
+        """The work's result; the reason is raised instead if it comes before that, once the work has let go.
+
+        The work has a task of its own: whatever else happens to the one that waits, it is cancelled once, and what it
+        does then is not cut short. Who is cancelled while waiting for that waits no longer.
+        """
         if self._reason is not None:
             work.close()
-            raise self._reason
-        task = asyncio.current_task()
-        assert task is not None, "coroutines are awaited in tasks"
-        self._waiting, self._cancellations = task, task.cancelling()
+            raise self._told()
+        task = asyncio.create_task(work)
+        self._works.add(task)
         try:
-            return await work
+            await asyncio.wait({task})
+            goes_on = task in self._works
         finally:
-            self._waiting = None
-            if self._struck and task.uncancel() <= self._cancellations:
-                assert self._reason is not None
-                raise self._reason from None
+            if task in self._works:
+                self._works.discard(task)
+                task.cancel()
+            if not task.done():
+                await asyncio.wait({task})
+        try:
+            if goes_on:
+                return task.result()
+            if not task.cancelled():
+                task.exception()  # retrieved: the reason is told instead
+            raise self._told()
+        finally:
+            del task  # what is raised keeps this frame, which would keep it
+
+    def _told(self) -> Exception:
+        assert self._reason is not None
+        return self._reason()

@@ -128,7 +128,14 @@ def create_app(settings: Settings, open_service: OpenService) -> FastAPI:
                     errand.cancel()
                 await asyncio.wait(errands)
 
-    app = _Server(title="limner", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = _Server(
+        title="limner",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # Watch tells all of it, in our words
+    )
     app.mount(f"/{meta.PAGE_FILES}", StaticFiles(packages=[meta.PAGE_PACKAGE]))
     for router in DIALECTS:
         app.router.routes.extend(router.routes)  # an included router would be searched twice for every request

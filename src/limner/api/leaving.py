@@ -48,7 +48,7 @@ class Presence:
     async def _watch(self) -> None:
         while (await self._http.receive())["type"] != "http.disconnect":
             pass
-        self._interrupt.strike(ClientLeft("the client closed its connection"))
+        self._interrupt.strike(lambda: ClientLeft("the client closed its connection"))
 
 
 async def tell_when_left(http: HttpRequest, service: Service, job: Job) -> None:

@@ -70,7 +70,7 @@ class ParamSpec:
     cost_factors: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.field is None and self.name in NAMESAKES:
+        if not self.field and self.name in NAMESAKES:
             object.__setattr__(self, "field", NAMESAKES[self.name])
 
     @property

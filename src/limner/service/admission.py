@@ -4,8 +4,8 @@ Owns all that stands between a dialect and the queue, and knows which jobs clien
 """
 
 import asyncio
-import random
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -266,7 +266,7 @@ class Admission:
 
     def _job(self, resolution: Resolution, submission: Submission, times: Times, revised: Mapping[str, str]) -> Job:
         return Job(
-            f"job_{random.getrandbits(128):032x}",  # a name and no secret: its owner alone is shown what bears it
+            f"job_{uuid.uuid4().hex}",
             resolution.request,
             effective={**effective(resolution.request, resolution.spec), **revised},
             warnings=(*submission.warnings, *resolution.warnings),

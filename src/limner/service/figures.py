@@ -30,7 +30,8 @@ def log_end(ended: Ended, *, prompts: bool) -> None:
 def count_end(ended: Ended, metrics: Metrics) -> None:
     """Count a job that is over."""
     job, outcome = ended.job, ended.job.outcome
-    stages = {} if outcome is None else {stage: outcome.timings_s.get(stage, 0.0) for stage in STAGES}
+    timings_s = {} if outcome is None else outcome.timings_s
+    stages = {stage: timings_s[stage] for stage in STAGES if stage in timings_s}
     metrics.job_ended(
         EndedJob(
             model=job.model,

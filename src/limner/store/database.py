@@ -76,7 +76,7 @@ def translated(*, opening: bool = False) -> Iterator[None]:
         yield
     except (IntegrityError, sqlite3.IntegrityError) as error:
         raise Conflict(f"the database refuses this: {getattr(error, 'orig', error)}") from error
-    except (ProgrammingError, DataError, sqlite3.ProgrammingError, sqlite3.DataError):  # a mistake of ours
+    except (ProgrammingError, DataError, sqlite3.DataError):  # a mistake of ours
         raise
     except DBAPIError as error:
         raise unusable(error.orig, opening=opening) from error

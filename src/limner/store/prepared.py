@@ -15,18 +15,22 @@ from sqlalchemy import Connection, Delete, Insert, Select, Update
 _Bind = Callable[[Any], Any]
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """The text, and for each of its placeholders the value's name and what makes it the driver's, or the value."""
+    """The text; for each of its placeholders the value's name and what makes it the driver's; and the values that stand
+    in the statement itself, as the driver's."""
 
     sql: str
-    places: tuple[tuple[str, _Bind | None, Any], ...]
+    places: tuple[tuple[str, _Bind], ...]
+    fixed: Mapping[str, Any]
 
     def parameters(self, values: Mapping[str, Any]) -> list[Any]:
-        return [
-            fixed if name not in values else values[name] if bind is None else bind(values[name])
-            for name, bind, fixed in self.places
-        ]
+        given = {**self.fixed, **values} if self.fixed else values
+        return [bind(given[name]) for name, bind in self.places]
 
 
 class Prepared:
@@ -72,12 +76,19 @@ class Prepared:
     def _compile(self, connection: Connection, names: Sequence[str]) -> _Compiled:
         dialect = connection.dialect
         compiled = self.statement.compile(dialect=dialect, column_keys=names)
-        places = []
+        places: list[tuple[str, _Bind]] = []
+        fixed: dict[str, Any] = {}
         for name in compiled.positiontup or ():
-            bind = compiled.binds[name]
-            assert not bind.expanding, f"{name} is a list"
-            places.append((name, bind.type.dialect_impl(dialect).bind_processor(dialect), compiled.params[name]))
-        return _Compiled(str(compiled), tuple(places))
+            parameter = compiled.binds[name]
+            assert not parameter.expanding, f"{name} is a list"
+            bind = parameter.type.dialect_impl(dialect).bind_processor(dialect) or _as_it_is
+            if name in names:
+                places.append((name, bind))
+            else:
+                assert not parameter.required, f"{name} has no value"
+                fixed[name] = bind(parameter.effective_value)
+                places.append((name, _as_it_is))
+        return _Compiled(str(compiled), tuple(places), fixed)
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection | None:

@@ -251,4 +251,4 @@ def columns_of(table: Table, row: type[Any]) -> Sequence[Column[Any]]:
 
 def values_of(row: Any) -> dict[str, Any]:
     """What ``row``, a dataclass, puts into its table: its fields by column, nothing copied as `asdict` would."""
-    return {field.name: getattr(row, field.name) for field in fields(row)}
+    return {name: getattr(row, name) for name in row.__dataclass_fields__}

@@ -24,6 +24,7 @@ from limner.api.a1111.replies import drawn_body
 from limner.api.a1111.runs import Run
 from limner.api.asking import read_object, understood
 from limner.api.calls import Call, Reply, Wire, conduct, job_accepted, timeout_s_of
+from limner.api.direct import DirectRoute
 from limner.api.doorkeeper import caller_of
 from limner.api.gateway import Gateway, gateway_of
 from limner.api.manners import manners_of
@@ -60,7 +61,7 @@ IDLE: Mapping[str, Any] = {
 
 def router_of(mount: Mount) -> APIRouter:
     """All of A1111's routes under the mount's prefix."""
-    router = APIRouter(prefix=mount.prefix, tags=[mount.tag])
+    router = APIRouter(prefix=mount.prefix, tags=[mount.tag], route_class=DirectRoute)
 
     async def txt2img(http: HttpRequest) -> Response:
         """Draw pictures from a prompt."""

@@ -31,6 +31,7 @@ from limner.api.chat.replies import (
 )
 from limner.api.chat.turns import Asking, Plan, fitted, planned
 from limner.api.composing import Brief, name_given, to_request
+from limner.api.direct import DirectRoute
 from limner.api.doorkeeper import caller_of
 from limner.api.drawing import Drawing, in_their_words
 from limner.api.gateway import gateway_of
@@ -42,7 +43,7 @@ from limner.core import Operation, Preview, Progress, Request, Warning, Words
 from limner.errors import LimnerError
 from limner.jobs import Outcome
 
-router = APIRouter(tags=["Chat"])
+router = APIRouter(tags=["Chat"], route_class=DirectRoute)
 
 
 @router.post("/v1/chat/completions", openapi_extra=chat_docs.COMPLETIONS)

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from limner.api.asking import read_object, understood
 from limner.api.calls import Call, Wire
 from limner.api.chat.replies import Answer, Telling
+from limner.api.direct import DirectRoute
 from limner.api.doorkeeper import caller_of
 from limner.api.drawing import in_their_words
 from limner.api.gateway import gateway_of
@@ -29,7 +30,7 @@ from limner.api.replies import request_usage, text_tokens
 from limner.catalogue.values import shown
 from limner.errors import InvalidRequest, LimnerError
 
-router = APIRouter(tags=["Google"])
+router = APIRouter(tags=["Google"], route_class=DirectRoute)
 SSE_KEEP_ALIVE = b"\n\n"  # an empty event: Google's SDKs take comments for broken JSON
 JSON_KEEP_ALIVE = b"\n"
 Render: TypeAlias = Callable[[Call, Telling], Coroutine[Any, Any, bytes]]

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from limner.api.asking import Asked, read_edit, read_generation, to_request
 from limner.api.calls import Call, Stream, Wire, conduct, timeout_s_of
+from limner.api.direct import DirectRoute
 from limner.api.envelope import error_body
 from limner.api.gateway import Gateway
 from limner.api.openai import docs as openai_docs
@@ -19,7 +20,7 @@ from limner.core import Operation, Preview, Progress, Request, Warning
 from limner.errors import InvalidRequest, LimnerError, NotFound
 from limner.jobs import Job, Outcome, ResponseFormat
 
-router = APIRouter(tags=["OpenAI Images"])
+router = APIRouter(tags=["OpenAI Images"], route_class=DirectRoute)
 RESPONSE_FORMAT: Final = "response_format"
 FORMATS: Final[tuple[ResponseFormat, ...]] = ("b64_json", "url")
 # OpenAI's models that answer with links unless they are asked for the pictures, and whose clients rely on it.

@@ -16,6 +16,7 @@ from limner.api.chat.messages import url_of
 from limner.api.chat.pictures import in_order
 from limner.api.chat.replies import DONE, Telling, chat_usage, told
 from limner.api.composing import Brief, model_for, name_given, require_pictures, to_request
+from limner.api.direct import DirectRoute
 from limner.api.drawing import Drawing, in_their_words, settle
 from limner.api.embedding import Embedded, embedded
 from limner.api.envelope import error_body
@@ -34,7 +35,7 @@ from limner.jobs import Job, Outcome, StoredPicture
 from limner.media.encode import media_type
 from limner.store.rows import MICRO
 
-router = APIRouter(tags=["OpenRouter"])
+router = APIRouter(tags=["OpenRouter"], route_class=DirectRoute)
 REFERENCES = "input_references"
 WITHOUT_EFFECT = ("provider", "reasoning", "session_id", "trace", "user")
 STREAM_OF = "image_generation"

@@ -10,11 +10,12 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from limner.api.asking import read_operation
+from limner.api.direct import DirectRoute
 from limner.api.openai.routes import answer
 from limner.api.operations import docs
 from limner.core import Operation
 
-router = APIRouter(tags=["Operations"])
+router = APIRouter(tags=["Operations"], route_class=DirectRoute)
 
 
 @router.post("/v1/images/variations", openapi_extra=docs.VARIATIONS)

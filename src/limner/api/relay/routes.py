@@ -19,6 +19,7 @@ from limner.api.a1111.samplers import is_kin
 from limner.api.asking import read_object
 from limner.api.calls import Wire, conduct
 from limner.api.composing import model_for, require_pictures, to_request
+from limner.api.direct import DirectRoute
 from limner.api.doorkeeper import caller_of
 from limner.api.gateway import gateway_of
 from limner.api.manners import manners_of
@@ -45,7 +46,7 @@ A1111 = Mount(
     shown=("/txt2img", "/img2img"),  # the rest is at A1111's own paths
 )
 A1111_PATH = f"{A1111.prefix}/txt2img"
-router = APIRouter(tags=[TAG])
+router = APIRouter(tags=[TAG], route_class=DirectRoute)
 
 
 def _add(endpoint: Endpoint) -> None:

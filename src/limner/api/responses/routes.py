@@ -18,6 +18,7 @@ from limner.api.chat.pictures import MASK, in_order
 from limner.api.chat.replies import Telling, words_answer
 from limner.api.chat.turns import Asking, Plan, fitted, planned
 from limner.api.composing import Brief, model_for, name_given, to_request
+from limner.api.direct import DirectRoute
 from limner.api.doorkeeper import caller_of
 from limner.api.drawing import Drawing, in_their_words, settle, settle_spoken
 from limner.api.gateway import gateway_of
@@ -43,7 +44,7 @@ from limner.core import Operation, Preview, Progress, Request, Said, Warning, Wo
 from limner.errors import InvalidRequest, LimnerError, MissingParameter, NotFound
 from limner.jobs import Job, Outcome
 
-router = APIRouter(tags=["Responses"])
+router = APIRouter(tags=["Responses"], route_class=DirectRoute)
 CHAIN = 40  # responses that a conversation by previous_response_id is read back
 PREVIOUS = "previous_response_id"
 
