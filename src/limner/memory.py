@@ -1,4 +1,4 @@
-"""How memory is freed: what the C library keeps of it and gives back, and how often Python looks for garbage.
+"""How memory is freed: what the C library keeps of it and gives back, and where Python looks for garbage.
 
 Owns the calls into glibc that Python has no names for; elsewhere they do nothing. Knows nothing of who uses them.
 """
@@ -12,7 +12,6 @@ from typing import cast
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # malloc.h
 ARENAS = 4  # glibc's default is eight a core, each of which keeps the most that its threads ever needed
 KEPT_BYTES = 256 * 1024**2
-YOUNG_OBJECTS = 10_000  # more of them than were freed, and cycles are looked for; Python's default is 700
 
 
 def limit_arenas() -> bool:
@@ -38,14 +37,13 @@ def keep_memory() -> bool:
 
 
 def keep_objects() -> None:
-    """What there is now is there to stay: look for no garbage in it again, and more rarely for that of what comes.
+    """What there is now is there to stay: look for no garbage in it again.
 
     A server's modules, models and schemas are hundreds of thousands of objects, which every full collection goes
-    through on the thread that answers everybody; a request leaves next to no cycles behind. Takes a tenth of a second.
+    through on the thread that answers everybody. Takes a tenth of a second.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 def release_free_memory() -> bool:
