@@ -40,7 +40,7 @@ def keep_objects() -> None:
     """What there is now is there to stay: look for no garbage in it again.
 
     A server's modules, models and schemas are hundreds of thousands of objects, which every full collection goes
-    through on the thread that answers everybody. Takes a tenth of a second.
+    through on the thread that answers everybody. Takes a third of a second.
     """
     gc.collect()
     gc.freeze()
