@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import nullcontext
 
 import pytest
 from starlette.requests import Request as HttpRequest
 from starlette.types import Message, Receive, Scope, Send
 
 from limner.api.calls import ClosingStream, with_keep_alive
+from limner.api.leaving import Presence
 from limner.api.middleware import Exchange
+from limner.errors import ClientLeft
 
 
 async def test_whoever_is_cut_off_is_told_his_job() -> None:
@@ -37,6 +40,22 @@ async def test_whoever_is_cut_off_is_told_his_job() -> None:
     assert sent[0]["status"] == 503
     assert headers[b"x-limner-job"] == b"job_1"
     assert int(headers[b"retry-after"]) > 0
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+async def test_work_ends_with_the_connection(breaks: bool) -> None:
+    async def receive() -> Message:
+        await asyncio.sleep(0.01)
+        if breaks:
+            raise OSError("broken pipe")
+        return {"type": "http.disconnect"}
+
+    client = Presence(HttpRequest({"type": "http"}, receive))
+    async with client:
+        with pytest.raises(ClientLeft):
+            await client.unless_left(asyncio.sleep(60))
+        with pytest.raises(OSError, match="broken pipe") if breaks else nullcontext():
+            await client.left()
 
 
 @pytest.mark.parametrize("turns", range(8))

@@ -46,9 +46,11 @@ class Presence:
         await self._watching
 
     async def _watch(self) -> None:
-        while (await self._http.receive())["type"] != "http.disconnect":
-            pass
-        self._interrupt.strike(lambda: ClientLeft("the client closed its connection"))
+        try:
+            while (await self._http.receive())["type"] != "http.disconnect":
+                pass
+        finally:  # a connection that cannot be watched has nobody at its other end
+            self._interrupt.strike(lambda: ClientLeft("the client closed its connection"))
 
 
 async def tell_when_left(http: HttpRequest, service: Service, job: Job) -> None:
