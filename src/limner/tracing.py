@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 DELIVERY_S = 5.0  # how long one delivery, and the last one at shutdown, may take
 NANO = 1_000_000_000
-STAGES = ("encode", "denoise", "decode")
+STAGES = ("encode", "denoise", "decode")  # of device time
 
 Value: TypeAlias = str | bool | int | float
 Headers: TypeAlias = Mapping[str, str]

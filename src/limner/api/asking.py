@@ -15,11 +15,11 @@ from starlette.requests import Request as HttpRequest
 from limner.api.gateway import gateway_of
 from limner.api.openai.fields import ImageFields, flatten, model_params, parse, read_json
 from limner.api.pictures import Source
-from limner.api.sources import read_source
+from limner.api.sources import read_source, within
 from limner.catalogue.resolve import PICTURELESS, PROMPTED
 from limner.catalogue.values import SHOWN_CHARS, shown
 from limner.core import Background, ImageFormat, Operation, Output, Picture, Request, Warning
-from limner.errors import DeadlineExceeded, InvalidRequest, MissingParameter, TooLarge, UnsupportedMedia
+from limner.errors import InvalidRequest, MissingParameter, TooLarge, UnsupportedMedia
 from limner.media.mask import as_mask
 from limner.tasks import together
 
@@ -230,16 +230,10 @@ async def to_request(
     decoding may take as long as the job itself, and no longer: raises DeadlineExceeded."""
     if not asked.body.images and asked.body.mask is None and asked.compare is None:  # nothing takes time
         return await _translate(http, asked, previews, timeout_s)
-    limit_s = min(timeout_s, gateway_of(http).settings.max_timeout_s)
-    try:
-        async with asyncio.timeout(limit_s):
-            request, warnings = await _translate(http, asked, previews, timeout_s)
-            told = () if asked.compare is None else await asyncio.to_thread(asked.compare, request)
-            return request, (*warnings, *told)
-    except TimeoutError as error:
-        raise DeadlineExceeded(
-            f"the input pictures were not read within the timeout of {limit_s:g} s", param="timeout"
-        ) from error
+    async with within(min(timeout_s, gateway_of(http).settings.max_timeout_s)):
+        request, warnings = await _translate(http, asked, previews, timeout_s)
+        told = () if asked.compare is None else await asyncio.to_thread(asked.compare, request)
+        return request, (*warnings, *told)
 
 
 async def _translate(

@@ -23,9 +23,9 @@ from limner.service.publishing import Publisher, image_rows, result_record
 from limner.service.tools import Tools
 from limner.service.weights import file_sha256s
 from limner.store import Completion, JobRow
+from limner.tracing import STAGES
 
 logger = logging.getLogger(__name__)
-STAGES = ("encode", "denoise", "decode")  # of device time
 
 
 @dataclass(slots=True)

@@ -6,8 +6,8 @@ from typing import Literal
 from limner.jobs import Job
 from limner.logs import request_fields
 from limner.metrics import EndedJob, Metrics
-from limner.service.attempt import STAGES
 from limner.service.worker import Ended
+from limner.tracing import STAGES
 
 logger = logging.getLogger(__name__)
 
